@@ -1,0 +1,1 @@
+"""The machine behind `import caffe`, in the place of BVLC's _caffe.so; private."""

@@ -1,0 +1,178 @@
+"""Blob: an array with a shape, its values (data) and their gradient (diff).
+
+In:   a shape; later shapes by `reshape`.
+Out:  `.data`/`.diff` as live NumPy views for users; read_/write_/edit_ tensors for layers.
+Not here: files (caffemodel), which side of memory is newest (syncedmem).
+Source: BVLC blob.cpp.
+"""
+
+from __future__ import annotations
+
+import operator
+
+import numpy as np
+import torch
+
+from .errors import NetError
+from .syncedmem import SyncedMemory
+
+
+class Blob:
+    """An n-dimensional float32 array and its gradient, on host and device."""
+
+    def __init__(self, *dims: int) -> None:
+        self._shape: tuple[int, ...] = ()
+        self.count = 0
+        self._capacity = -1
+        self._data: SyncedMemory = None  # type: ignore[assignment]  # reshape below fills both
+        self._diff: SyncedMemory = None  # type: ignore[assignment]
+        self._views: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}  # flat -> (flat, shaped)
+        self.reshape(*dims)
+
+    # -- shape ---------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The lengths of the axes."""
+        return self._shape
+
+    def reshape(self, *dims: int) -> None:
+        """Change the shape; memory is kept while it is large enough, else new and zero.
+
+        Args:
+            *dims: lengths >= 0, one an axis; none makes a scalar.
+
+        Raises:
+            NetError: a negative length. TypeError: a length that is no integer.
+        """
+        if dims == self._shape and self._capacity >= 0:
+            return
+        shape = tuple(operator.index(d) for d in dims)
+        count = 1
+        for length in shape:
+            if length < 0:
+                raise NetError(f"Blob.reshape: got {shape}, want lengths >= 0")
+            count *= length
+        self._shape, self.count = shape, count
+        self._views.clear()
+        if count > self._capacity:
+            self._capacity = count
+            self._data, self._diff = SyncedMemory(count), SyncedMemory(count)
+
+    def reshape_like(self, other: Blob) -> None:
+        """Take the shape of another blob."""
+        self.reshape(*other._shape)
+
+    @property
+    def num(self) -> int:
+        """Length of axis 0 (legacy; 1 where there is none)."""
+        return self._legacy(0)
+
+    @property
+    def channels(self) -> int:
+        """Length of axis 1 (legacy; 1 where there is none)."""
+        return self._legacy(1)
+
+    @property
+    def height(self) -> int:
+        """Length of axis 2 (legacy; 1 where there is none)."""
+        return self._legacy(2)
+
+    @property
+    def width(self) -> int:
+        """Length of axis 3 (legacy; 1 where there is none)."""
+        return self._legacy(3)
+
+    def _legacy(self, axis: int) -> int:
+        if len(self._shape) > 4:
+            raise NetError(f"Cannot use legacy accessors on Blobs with > 4 axes; got shape {self._shape}, use .shape")
+        return self._shape[axis] if axis < len(self._shape) else 1
+
+    # -- values for users ----------------------------------------------------------------------
+
+    @property
+    def data(self) -> np.ndarray:
+        """Values: a live, writable float32 view of this shape; no copy."""
+        return self._shaped(self._data.host()).numpy()
+
+    @property
+    def diff(self) -> np.ndarray:
+        """Gradient: a live, writable float32 view of this shape; no copy."""
+        return self._shaped(self._diff.host()).numpy()
+
+    @property
+    def tensor(self) -> torch.Tensor:
+        """Values as a torch tensor on the compute device; no copy."""
+        return self.edit_data()
+
+    @property
+    def grad_tensor(self) -> torch.Tensor:
+        """Gradient as a torch tensor on the compute device; no copy."""
+        return self.edit_diff()
+
+    # -- values for layers ---------------------------------------------------------------------
+
+    def read_data(self) -> torch.Tensor:
+        """Values on the compute device, to read."""
+        return self._shaped(self._data.read())
+
+    def write_data(self) -> torch.Tensor:
+        """Values on the compute device, to overwrite whole."""
+        return self._shaped(self._data.write())
+
+    def edit_data(self) -> torch.Tensor:
+        """Values on the compute device, to read and write."""
+        return self._shaped(self._data.edit())
+
+    def read_diff(self) -> torch.Tensor:
+        """Gradient on the compute device, to read."""
+        return self._shaped(self._diff.read())
+
+    def write_diff(self) -> torch.Tensor:
+        """Gradient on the compute device, to overwrite whole."""
+        return self._shaped(self._diff.write())
+
+    def edit_diff(self) -> torch.Tensor:
+        """Gradient on the compute device, to read and write."""
+        return self._shaped(self._diff.edit())
+
+    def _shaped(self, flat: torch.Tensor) -> torch.Tensor:
+        found = self._views.get(id(flat))
+        if found is None:
+            if len(self._views) > 3:  # a device buffer was replaced: forget views of old ones
+                self._views.clear()
+            found = self._views[id(flat)] = (flat, flat[: self.count].view(self._shape))
+        return found[1]
+
+    # -- sharing -------------------------------------------------------------------------------
+
+    def share_data(self, other: Blob) -> None:
+        """Let data be the same memory as another blob's; counts must be equal."""
+        self._check_count("share_data", other)
+        self._data = other._data
+        self._views.clear()
+
+    def share_diff(self, other: Blob) -> None:
+        """Let diff be the same memory as another blob's; counts must be equal."""
+        self._check_count("share_diff", other)
+        self._diff = other._diff
+        self._views.clear()
+
+    def shares_data_with(self, other: Blob) -> bool:
+        """Tell whether data is the same memory as another blob's."""
+        return self._data is other._data
+
+    def _check_count(self, who: str, other: Blob) -> None:
+        if self.count != other.count:
+            raise NetError(f"Blob.{who}: got {other._shape} ({other.count} values), want {self.count} as {self._shape}")
+
+    def __repr__(self) -> str:
+        return f"Blob{self._shape}"
+
+
+class BlobVec(list):
+    """The parameter blobs of a layer; a list that Python layers can add to."""
+
+    def add_blob(self, *dims: int) -> None:
+        """Append a zero blob of this shape."""
+        self.append(Blob(*dims))

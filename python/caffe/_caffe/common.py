@@ -1,0 +1,145 @@
+"""What a Caffe process shares: mode, device, phases, random numbers, precision, solver rank.
+
+Out:  set_mode_cpu/gpu, set_device, device(), rng(), set_random_seed, TRAIN, TEST.
+Not here: tensors (syncedmem), layers.
+Source: BVLC common.cpp. There these are kept per thread; here per process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import warnings
+from collections.abc import Iterator
+
+import torch
+
+from .errors import CaffeError
+from .rng import RNG
+
+TRAIN = 0
+TEST = 1
+CPU = torch.device("cpu")
+
+
+class _State:
+    device = CPU
+    gpu = 0
+    mode_gpu = False
+    warned = False
+    rng: RNG | None = None
+    precision = "fp32"
+    solver_count = 1
+    solver_rank = 0
+    multiprocess = False
+
+
+_state = _State()
+
+
+def device() -> torch.device:
+    """Return the device on which layers compute now."""
+    return _state.device
+
+
+def set_mode_cpu() -> None:
+    """Compute on the CPU from now on."""
+    _state.mode_gpu = False
+    _state.device = CPU
+
+
+def set_mode_gpu() -> None:
+    """Compute on the GPU chosen by `set_device` from now on.
+
+    Without CUDA it warns once and goes on on the CPU, so that old scripts run; with CAFFE_STRICT_GPU=1
+    in the environment it raises CaffeError instead.
+    """
+    if _have_cuda("set_mode_gpu()"):
+        _state.mode_gpu = True
+        _state.device = torch.device("cuda", _state.gpu)
+
+
+def set_device(device_id: int) -> None:
+    """Choose the GPU with this number, from 0; same rule as `set_mode_gpu` without CUDA."""
+    if not _have_cuda(f"set_device({device_id})"):
+        return
+    if not 0 <= device_id < torch.cuda.device_count():
+        raise CaffeError(f"set_device: got GPU {device_id}, want 0 to {torch.cuda.device_count() - 1}")
+    _state.gpu = int(device_id)
+    if _state.mode_gpu:
+        _state.device = torch.device("cuda", _state.gpu)
+
+
+def _have_cuda(who: str) -> bool:
+    if torch.cuda.is_available():
+        return True
+    text = f"{who}: no CUDA device on this machine (or torch without CUDA)"
+    if os.environ.get("CAFFE_STRICT_GPU", "0") not in ("", "0"):
+        raise CaffeError(f"{text}; unset CAFFE_STRICT_GPU to go on on the CPU")
+    if not _state.warned:
+        _state.warned = True
+        warnings.warn(f"{text}; GOING ON ON THE CPU, much slower. CAFFE_STRICT_GPU=1 makes this an error.",
+                      stacklevel=3)
+    return False
+
+
+def rng() -> RNG:
+    """Return Caffe's random number generator; seeded from the system's entropy until `set_random_seed`."""
+    if _state.rng is None:
+        _state.rng = RNG(None)
+    return _state.rng
+
+
+def set_random_seed(seed: int) -> None:
+    """Seed fillers, dropout masks and shuffles, bit for bit as Caffe's CPU generator."""
+    _state.rng = RNG(int(seed))
+    if torch.cuda.is_available():
+        torch.cuda.manual_seed_all(int(seed))  # dropout on the GPU, which no Caffe reproduces
+
+
+def set_precision(precision: str) -> None:
+    """Choose `fp32` (default, as Caffe) or `tf32` (GPU only) for convolutions and inner products."""
+    if precision not in ("fp32", "tf32"):
+        raise CaffeError(f"set_precision: got {precision!r}, want 'fp32' or 'tf32' (bf16 is not there yet)")
+    _state.precision = precision
+
+
+@contextlib.contextmanager
+def arithmetic() -> Iterator[None]:
+    """Run a pass without autograd and in the chosen precision, leaving torch's switches as they were."""
+    with torch.no_grad():
+        if _state.device is CPU:
+            yield
+            return
+        allow = _state.precision == "tf32"
+        before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = allow
+        try:
+            yield
+        finally:
+            torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
+
+
+def solver_count() -> int:
+    """Return the number of solvers that train together."""
+    return _state.solver_count
+
+
+def set_solver_count(count: int) -> None:
+    """Set the number of solvers that train together."""
+    _state.solver_count = int(count)
+
+
+def solver_rank() -> int:
+    """Return this process's number among the solvers that train together, from 0."""
+    return _state.solver_rank
+
+
+def set_solver_rank(rank: int) -> None:
+    """Set this process's number among the solvers that train together."""
+    _state.solver_rank = int(rank)
+
+
+def set_multiprocess(flag: bool) -> None:
+    """Say that solvers which train together are processes, not threads."""
+    _state.multiprocess = bool(flag)

@@ -1,0 +1,27 @@
+"""Errors of the engine: what genuine Caffe answers by ending the process, this one raises.
+
+Out:  CaffeError and its kinds; each message says who, got, want, remedy, in Caffe's words where it has any.
+Not here: errors of user code, which pass through unchanged.
+"""
+
+from __future__ import annotations
+
+
+class CaffeError(RuntimeError):
+    """Base of all errors the engine raises."""
+
+
+class ProtoError(CaffeError):
+    """A prototxt, caffemodel, solverstate or binaryproto that cannot be read or written."""
+
+
+class NetError(CaffeError):
+    """A net that cannot be built, filled with weights or run."""
+
+
+class LayerError(NetError):
+    """A layer that cannot be set up, shaped or run."""
+
+
+class SolverError(CaffeError):
+    """A solver that cannot be built, run, saved or restored."""

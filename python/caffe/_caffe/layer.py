@@ -1,0 +1,128 @@
+"""Layer: what every layer is, built in or a user's own in Python.
+
+In:   a LayerParameter; bottoms and tops are lists of Blob.
+Out:  the four verbs setup, reshape, forward, backward, and what the net asks of a layer.
+Not here: any one layer's maths (layers/), which class serves a type (layer_factory).
+Source: BVLC layer.hpp, loss_layer.cpp.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from . import common
+from .blob import Blob, BlobVec
+from .errors import LayerError
+
+
+class Layer:
+    """Base of all layers; subclass it for `type: "Python"` too.
+
+    A subclass overrides setup (once), reshape (at construction and before every forward), forward
+    (overwrites tops) and backward (overwrites bottom diffs, accumulates parameter diffs).
+    """
+
+    type = "Layer"
+    exact_num_bottom: int | None = None
+    min_num_bottom: int | None = None
+    max_num_bottom: int | None = None
+    exact_num_top: int | None = None
+    min_num_top: int | None = None
+    max_num_top: int | None = None
+    equal_num_bottom_top = False
+    auto_top_blobs = False
+
+    def __init__(self, layer_param: Any) -> None:
+        self.layer_param = layer_param
+        self.name: str = layer_param.name
+        self.phase: int = layer_param.phase
+        self.blobs = BlobVec()
+        self.loss_weights: list[float] = []
+        self.param_propagate_down: list[bool] = []
+
+    def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
+        """Prepare once, after construction; shapes of bottoms are known."""
+
+    def reshape(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
+        """Shape the tops (and inner buffers) for the bottoms' present shapes."""
+
+    def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
+        """Compute the tops' data from the bottoms' data."""
+        self.fail("has no forward")
+
+    def backward(self, top: Sequence[Blob], propagate_down: Sequence[bool], bottom: Sequence[Blob]) -> None:
+        """Compute the bottoms' diff, where propagate_down says so, from the tops' diff."""
+        self.fail("has no backward")
+
+    def allow_force_backward(self, bottom_index: int) -> bool:
+        """Tell whether force_backward may ask for the gradient of this bottom."""
+        return True
+
+    def default_loss_weight(self, top_index: int) -> float:
+        """Return the loss weight of a top for which the net gives none."""
+        return 0.0
+
+    def fail(self, message: str) -> NoReturn:
+        """Raise LayerError in this layer's name."""
+        raise LayerError(f"layer '{self.name}' ({self.type}): {message}")
+
+    def check_blob_counts(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
+        """Refuse a wrong number of bottoms or tops.
+
+        Raises:
+            LayerError: naming the layer, the number given and the number wanted.
+        """
+        for word, given in (("bottom", len(bottom)), ("top", len(top))):
+            exact = getattr(self, f"exact_num_{word}")
+            least = getattr(self, f"min_num_{word}")
+            most = getattr(self, f"max_num_{word}")
+            if exact is not None and given != exact:
+                self.fail(f"takes {exact} {word} blob(s), got {given}")
+            if least is not None and given < least:
+                self.fail(f"takes at least {least} {word} blob(s), got {given}")
+            if most is not None and given > most:
+                self.fail(f"takes at most {most} {word} blob(s), got {given}")
+        if self.equal_num_bottom_top and len(bottom) != len(top):
+            self.fail(f"takes as many tops as bottoms, got {len(bottom)} bottom(s) and {len(top)} top(s)")
+
+    def set_loss_weights(self, top: Sequence[Blob]) -> None:
+        """Store each top's loss weight in its diff, where forward and backward read it.
+
+        Caffe: the weight lives in the top's diff, so that a user may change it there. layer.hpp, SetLossWeights.
+        """
+        given = list(self.layer_param.loss_weight)
+        if given and len(given) != len(top):
+            self.fail(f"loss_weight must be unspecified or given once per top; got {len(given)} for {len(top)} top(s)")
+        self.loss_weights = given or [self.default_loss_weight(i) for i in range(len(top))]
+        for weight, blob in zip(self.loss_weights, top, strict=True):
+            if weight != 0:
+                blob.diff[...] = weight
+
+    @property
+    def solver_rank(self) -> int:
+        """This process's number among solvers that train together."""
+        return common.solver_rank()
+
+
+class LossLayer(Layer):
+    """A layer whose first top is a loss, weighed 1 by default; its second bottom takes no gradient."""
+
+    exact_num_bottom: int | None = 2
+    auto_top_blobs = True
+    exact_num_top: int | None = 1
+
+    def default_loss_weight(self, top_index: int) -> float:
+        """Return 1 for the first top, 0 for others."""
+        return 1.0 if top_index == 0 else 0.0
+
+    def allow_force_backward(self, bottom_index: int) -> bool:
+        """Refuse the gradient of the labels."""
+        return bottom_index != 1
+
+    def reshape(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
+        """Check that both bottoms hold as many items; shape the loss as a scalar."""
+        if bottom[0].shape[:1] != bottom[1].shape[:1]:
+            self.fail(f"The data and label should have the same first dimension; got {bottom[0].shape} "
+                      f"and {bottom[1].shape}")
+        top[0].reshape()

@@ -1,0 +1,60 @@
+"""From a layer type's name to its class.
+
+In:   `@register_layer("ReLU")` above each built-in class; a LayerParameter to build.
+Out:  create_layer, layer_type_list.
+Not here: the layers themselves (layers/, one type a file). Source: BVLC layer_factory.hpp.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from typing import Any
+
+from .errors import LayerError
+from .layer import Layer
+
+_registry: dict[str, type[Layer]] = {}
+
+
+def register_layer(type_name: str) -> Callable[[type[Layer]], type[Layer]]:
+    """Make a Layer subclass the one that serves a layer type; a type is served once.
+
+    Raises:
+        LayerError: the type is taken.
+    """
+
+    def register(cls: type[Layer]) -> type[Layer]:
+        if type_name in _registry and _registry[type_name].__qualname__ != cls.__qualname__:
+            raise LayerError(f"Layer type {type_name} already registered by {_registry[type_name].__qualname__}")
+        cls.type = type_name
+        _registry[type_name] = cls
+        return cls
+
+    return register
+
+
+def layer_type_list() -> list[str]:
+    """Return the names of all layer types that can be built, sorted."""
+    _load_built_in_layers()
+    return sorted(_registry)
+
+
+def create_layer(layer_param: Any) -> Layer:
+    """Build the layer that a LayerParameter describes; it is not set up yet.
+
+    Raises:
+        LayerError: the type is unknown; the message lists the known ones.
+    """
+    _load_built_in_layers()
+    make = _registry.get(layer_param.type)
+    if make is None:
+        near = difflib.get_close_matches(layer_param.type, _registry, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise LayerError(f"Unknown layer type: {layer_param.type} (layer '{layer_param.name}'{hint}) "
+                         f"(known types: {', '.join(sorted(_registry))})")
+    return make(layer_param)
+
+
+def _load_built_in_layers() -> None:
+    from . import layers  # noqa: F401  (its import registers every file of the folder)

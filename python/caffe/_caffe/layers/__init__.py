@@ -1,0 +1,9 @@
+"""The built-in layers: importing this package imports, and so registers, every file beside it."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")

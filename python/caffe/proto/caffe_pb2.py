@@ -1,0 +1,24 @@
+"""Message classes, enums and enum values of Caffe's schema, under the names of generated code.
+
+In:   the classes that caffe._caffe.proto_pool builds.
+Out:  NetParameter, LayerParameter, ... ; Phase, TRAIN, TEST; DESCRIPTOR.
+Not here: the schema (caffe/_caffe/schema.py); there is no generated code and no protoc.
+"""
+
+from typing import Any
+
+from caffe._caffe.proto_pool import ENUMS, FILE, MESSAGES
+
+DESCRIPTOR = FILE
+
+globals().update(MESSAGES)
+for _name, _enum in ENUMS.items():
+    globals()[_name] = _enum
+    globals().update(_enum.items())
+
+__all__ = ["DESCRIPTOR", *MESSAGES, *ENUMS, *(value for e in ENUMS.values() for value in e.keys())]
+
+
+def __getattr__(name: str) -> Any:
+    """Say which name is missing; also tells type checkers that names are found at run time."""
+    raise AttributeError(f"Caffe's schema has no message or enum value '{name}' (caffe_pb2)")
