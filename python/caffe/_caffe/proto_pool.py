@@ -11,6 +11,7 @@ package, and protobuf refuses a second, different registration. Works with proto
 from __future__ import annotations
 
 import re
+import struct
 from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
@@ -99,13 +100,11 @@ def _shortest_float(found: re.Match[str]) -> str:
     """Print a number as C++ does: the fewest of 6 or 9 digits (15 or 17 for doubles) that serve."""
     name, text = found.group(2), found.group(3)
     few, many, cast = (15, 17, float) if name.startswith("double_") else (6, 9, _float32)
-    short = f"{float(text):.{few}g}"
-    return found.group(1) + (short if cast(short) == cast(text) else f"{float(text):.{many}g}")
+    short = f"{cast(text):.{few}g}"
+    return found.group(1) + (short if cast(short) == cast(text) else f"{cast(text):.{many}g}")
 
 
 def _float32(text: str) -> float:
-    import struct
-
     return struct.unpack("f", struct.pack("f", float(text)))[0]
 
 
