@@ -1,0 +1,56 @@
+"""Emit the zoo's nets as prototxt files: python -m nets [NAME ...] --out models [--check].
+
+In:   names, a folder for the files, folders of data sets where they are elsewhere.
+Out:  OUT/NAME/{train,val,deploy}.prototxt, or with --check the list of files that differ from the zoo.
+Not here: what the nets say (zoo).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import List, Optional, Sequence
+
+from nets import NetError
+from nets.prototxt import is_fresh, write_prototxt
+from nets.zoo import DIRS, ZOO, emit, phases
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Emit or check; gives the exit status."""
+    args = _arguments(argv)
+    dirs = {key: getattr(args, key) for key in DIRS}
+    stale: List[Path] = []
+    try:
+        for name in args.names or ZOO:
+            for phase in phases(name):
+                path, net = Path(args.out) / name / f"{phase}.prototxt", emit(name, phase, **dirs)
+                if not args.check:
+                    write_prototxt(net, path)
+                elif not is_fresh(net, path):
+                    stale.append(path)
+    except (NetError, OSError) as error:
+        print(f"nets: {error}", file=sys.stderr)
+        return 1
+    if stale:
+        print("nets: not what the zoo says: " + " ".join(str(path) for path in stale)
+              + f"; run: python -m nets --out {args.out}", file=sys.stderr)
+    return 1 if stale else 0
+
+
+def _arguments(argv: Optional[Sequence[str]]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m nets", description="Emit the zoo's nets as prototxt files.",
+        epilog="Nets: " + ", ".join(ZOO))
+    parser.add_argument("names", nargs="*", metavar="NAME", help="nets to emit (default: all)")
+    parser.add_argument("--out", default="models", help="folder of the nets' folders (default: models)")
+    parser.add_argument("--check", action="store_true", help="write nothing; fail where a file is stale")
+    for key, default in DIRS.items():
+        parser.add_argument("--" + key.replace("_", "-"), dest=key, metavar="PATH",
+                            help=f"instead of {default}")
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

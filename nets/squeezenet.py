@@ -1,0 +1,81 @@
+"""SqueezeNet v1.0 as a trunk, and its fully convolutional net with one skip.
+
+In:   a NetSpec with a blob of images.
+Out:  the NetSpec with conv1 ... fire9/concat under the published names, or with `score` on top.
+Not here: the classifier's own end (conv_final, pool_final), data, losses, weights.
+Source: Iandola et al. 2016 (SqueezeNet), its Caffe release for the layer names; Long et al. for the head.
+
+fire9 lies at stride 16, fire5 at stride 8. SqueezeNet pools 3 x 3, so with the paper's even kernels
+(4 and 16) both offsets would lie between pixels; 3 and 15 are bilinear as well and give 0 and pad - 2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional
+
+import caffe
+from caffe import layers as L
+
+from nets.blocks import dropout, fixed_scale, fuse, learn, max_pool, score, upsample
+from nets.coord import crop
+
+FIRES = {2: (16, 64), 3: (16, 64), 4: (32, 128), 5: (32, 128),  # number: (squeezed, expanded twice)
+         6: (48, 192), 7: (48, 192), 8: (64, 256), 9: (64, 256)}
+POOL_AFTER = (1, 4, 8)  # pool1 follows conv1; pool4, pool8 follow their fires
+
+
+@dataclass(frozen=True)
+class SqueezeNet:
+    """How the fully convolutional net is made."""
+
+    pad: int = 10  # of conv1; with less, pool8 has no output for the smallest images
+    dropout: Optional[float] = None  # ratio of drop9; None: no such layer
+    skip_scale: float = 0.05  # fire5's features are larger than fire9's; fixed, as at-once FCN-8s has it
+    score_lr: float = 10  # the scores start at zero and learn this much faster than the trunk
+
+
+def trunk(n: caffe.NetSpec, bottom: L, net: SqueezeNet) -> L:
+    """Add conv1 to fire9/concat (512 channels, stride 16); gives the last Top."""
+    n.conv1 = L.Convolution(bottom, num_output=96, kernel_size=7, stride=2, pad=net.pad, param=learn())
+    n.relu_conv1 = L.ReLU(n.conv1, in_place=True)
+    n.pool1 = top = max_pool(n.relu_conv1, 3, 2)
+    for number, (squeezed, expanded) in FIRES.items():
+        top = _fire(n, f"fire{number}", top, squeezed, expanded)
+        if number in POOL_AFTER:
+            n[f"pool{number}"] = top = max_pool(top, 3, 2)
+    if net.dropout is not None:
+        n.drop9 = top = dropout(top, net.dropout)
+    return top
+
+
+def fcn(n: caffe.NetSpec, image: L, num_classes: int, net: SqueezeNet) -> L:
+    """Add the trunk and a head at stride 8; gives `score`, N x K x H x W, for every H, W >= 1."""
+    top = trunk(n, image, net)
+    n.score_fire9 = score(top, num_classes, net.score_lr)
+    n.upscore2 = upsample(n.score_fire9, num_classes, 3, 2)
+    n.scale_fire5 = fixed_scale(n["fire5/concat"], net.skip_scale)
+    n.score_fire5 = score(n.scale_fire5, num_classes, net.score_lr)
+    # An even fire5 is one pixel smaller than its upsampled twin, so the twin is cropped, not the skip.
+    n.upscore2c = crop(n.upscore2, n.score_fire5)
+    n.fuse_fire5 = fuse(n.upscore2c, n.score_fire5)
+    n.upscore8 = upsample(n.fuse_fire5, num_classes, 15, 8)
+    n.score = crop(n.upscore8, image)
+    return n.score
+
+
+def _fire(n: caffe.NetSpec, name: str, bottom: L, squeezed: int, expanded: int) -> L:
+    """Squeeze to few channels (1 x 1), expand twice (1 x 1 and 3 x 3), lay both side by side."""
+    squeeze = _conv_relu(n, name, "conv1x1_1", bottom, squeezed, 1)
+    ones = _conv_relu(n, name, "conv1x1_2", squeeze, expanded, 1)
+    threes = _conv_relu(n, name, "conv3x3_2", squeeze, expanded, 3)
+    n[f"{name}/concat"] = L.Concat(ones, threes)
+    return n[f"{name}/concat"]
+
+
+def _conv_relu(n: caffe.NetSpec, fire: str, conv: str, bottom: L, num_output: int, kernel_size: int) -> L:
+    name = f"{fire}/{conv}"
+    n[name] = L.Convolution(bottom, num_output=num_output, kernel_size=kernel_size,
+                            pad=kernel_size // 2, param=learn())
+    n[f"{fire}/relu_{conv}"] = L.ReLU(n[name], in_place=True)
+    return n[f"{fire}/relu_{conv}"]

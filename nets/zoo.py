@@ -1,0 +1,205 @@
+"""The zoo: one row for every net, and the messages of its phases.
+
+In:   a name, a phase (train, val, deploy), and folders where they differ from the defaults.
+Out:  a NetParameter.
+Not here: files (prototxt), solver settings (solvers), layers (vgg16, squeezenet, heads, data_layers).
+Source: the released nets; ours beside them are written in the same words.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Dict, Optional, Tuple, Union
+
+import caffe
+from caffe import layers as L
+
+from nets import NetError, squeezenet, vgg16
+from nets.blocks import image_input, segmentation_loss
+from nets.data_layers import classification_layer, sbdd_layer, voc_layer
+from nets.heads import AT_ONCE, Skip, fcn_head
+from nets.squeezenet import SqueezeNet
+from nets.vgg16 import Vgg16
+
+DIRS = {  # from the project's root; `emit(..., voc_dir=...)` puts another in its place
+    "sbdd_dir": "data/sbdd/dataset",
+    "voc_dir": "data/pascal/VOC2011",
+    "shapes_dir": "data/shapes/dataset",
+    "classifier_dir": "data/shapes/classifier",
+}
+
+
+@dataclass(frozen=True)
+class Feed:
+    """The data layer of one phase."""
+
+    layer: str  # sbdd, voc or classification
+    dir_key: str  # in DIRS
+    split: str
+    mean: Tuple[float, float, float]  # B, G, R
+    options: Dict[str, Any] = field(default_factory=dict)
+
+    def tops(self, dirs: Dict[str, str]) -> Tuple[L, L]:
+        """Give the data and label Tops."""
+        folder = dirs[self.dir_key]
+        if self.layer == "classification":
+            return classification_layer(folder, f"{folder}/{self.split}.txt", self.mean, **self.options)
+        layer = {"sbdd": sbdd_layer, "voc": voc_layer}[self.layer]
+        return layer(folder, self.split, self.mean, **self.options)
+
+
+@dataclass(frozen=True)
+class Fcn:
+    """A row: a fully convolutional net for segmentation."""
+
+    num_classes: int
+    train: Feed
+    val: Feed
+    trunk: Union[Vgg16, SqueezeNet] = Vgg16()
+    stride: int = 32  # of the finest stream
+    skips: Optional[Tuple[Skip, ...]] = None  # instead of the stride's plain ones
+    normalize: bool = False  # the loss: mean over pixels, or their sum
+    size: Tuple[int, int] = (500, 500)  # of the deploy net's example image
+    phases = ("train", "val", "deploy")
+
+    def build(self, phase: str, dirs: Dict[str, str]) -> caffe.NetSpec:
+        """Give the net of a phase, up to the loss or, for deploy, the score."""
+        n = caffe.NetSpec()
+        trunk = self.trunk
+        if phase == "deploy":
+            n.data = image_input(*self.size)
+            trunk = replace(trunk, dropout=None)
+        else:
+            n.data, n.label = (self.train if phase == "train" else self.val).tops(dirs)
+        if isinstance(trunk, SqueezeNet):
+            squeezenet.fcn(n, n.data, self.num_classes, trunk)
+        else:
+            top = vgg16.convolutional(n, n.data, trunk)
+            fcn_head(n, top, n.data, self.num_classes, self.stride, self.skips)
+        if phase != "deploy":
+            n.loss = segmentation_loss(n.score, n.label, self.normalize)
+        return n
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A row: VGG16 as a classifier, with InnerProduct fc6 to fc8."""
+
+    num_classes: int
+    trunk: Vgg16
+    train: Optional[Feed] = None
+    val: Optional[Feed] = None
+    score_filler: Optional[Dict[str, Any]] = None  # of fc8; None: the trunk's
+    size: Tuple[int, int] = (224, 224)
+
+    @property
+    def phases(self) -> Tuple[str, ...]:
+        """Give the phases this net has: deploy alone where it is not trained here."""
+        return ("train", "val", "deploy") if self.train else ("deploy",)
+
+    def build(self, phase: str, dirs: Dict[str, str]) -> caffe.NetSpec:
+        """Give the net of a phase: with loss (and accuracy in val), or with probabilities."""
+        n = caffe.NetSpec()
+        if phase == "deploy":
+            n.data = image_input(*self.size)
+            plain = replace(self.trunk, dropout=None)
+            n.prob = L.Softmax(vgg16.classifier(n, n.data, plain, self.num_classes, self.score_filler))
+            return n
+        n.data, n.label = (self.train if phase == "train" else self.val).tops(dirs)
+        top = vgg16.classifier(n, n.data, self.trunk, self.num_classes, self.score_filler)
+        if phase == "val":
+            n.accuracy = L.Accuracy(top, n.label)
+        n.loss = L.SoftmaxWithLoss(top, n.label)
+        return n
+
+
+@dataclass(frozen=True)
+class CastForm:
+    """A row: a classifier's trunk in convolutional form, for the cast of its weights (surgery)."""
+
+    of: str  # the classifier, in the zoo
+    phases = ("deploy",)
+
+    def build(self, phase: str, dirs: Dict[str, str]) -> caffe.NetSpec:
+        """Give the net up to relu7; on the classifier's own image size, fc7 is 1 x 1 and equal to its."""
+        classifier, n = ZOO[self.of], caffe.NetSpec()
+        n.data = image_input(*classifier.size)
+        vgg16.convolutional(n, n.data, replace(classifier.trunk, dropout=None, weight_filler=None))
+        return n
+
+
+VOC_CLASSES = 21
+VOC_MEAN = (104.00699, 116.66877, 122.67892)
+VOC = dict(num_classes=VOC_CLASSES, train=Feed("sbdd", "sbdd_dir", "train", VOC_MEAN),
+           val=Feed("voc", "voc_dir", "seg11valid", VOC_MEAN))
+
+# The embedded set: eight kinds of object and the background. The slim net's first layer has a stock
+# filler, made for inputs of about unit size; hence the scale.
+SHAPES_OBJECTS = 8
+SHAPES_MEAN = (128.0, 128.0, 128.0)
+SHAPES_SCALE = 1 / 60
+SHAPES = dict(
+    num_classes=SHAPES_OBJECTS + 1, normalize=True, size=(192, 256),
+    train=Feed("voc", "shapes_dir", "train", SHAPES_MEAN, dict(mirror=True, scale=SHAPES_SCALE)),
+    val=Feed("voc", "shapes_dir", "seg11valid", SHAPES_MEAN, dict(scale=SHAPES_SCALE)))
+SHAPES_BATCH = 16
+
+# Slim: same layers and names, an eighth of the width. Dropout .5 would slow so small a net badly.
+SLIM = Vgg16(widths=(8, 16, 32, 64, 64), fc=256, dropout=0.1)
+# The one place that says how the slim classifier starts.
+SLIM_CLASSIFIER = replace(SLIM, pad=1, weight_filler=dict(type="msra"))
+SLIM_SCORE_FILLER = dict(type="gaussian", std=0.06)
+
+ZOO: Dict[str, Union[Fcn, Classifier, CastForm]] = {
+    "voc-fcn32s": Fcn(**VOC, stride=32),
+    "voc-fcn16s": Fcn(**VOC, stride=16),
+    "voc-fcn8s": Fcn(**VOC, stride=8),
+    "voc-fcn8s-atonce": Fcn(**VOC, stride=8, skips=AT_ONCE),
+    "voc-fcn-squeezenet": Fcn(
+        VOC_CLASSES, trunk=SqueezeNet(), stride=8, normalize=True,
+        train=Feed("voc", "voc_dir", "train", VOC_MEAN, dict(mirror=True)),
+        val=Feed("voc", "voc_dir", "seg11valid", VOC_MEAN)),
+    "shapes-vgg16": Classifier(
+        SHAPES_OBJECTS, SLIM_CLASSIFIER, score_filler=SLIM_SCORE_FILLER,
+        train=Feed("classification", "classifier_dir", "train", SHAPES_MEAN,
+                   dict(batch=SHAPES_BATCH, mirror=True, scale=SHAPES_SCALE)),
+        val=Feed("classification", "classifier_dir", "val", SHAPES_MEAN,
+                 dict(batch=SHAPES_BATCH, scale=SHAPES_SCALE))),
+    "shapes-vgg16-fcn": CastForm("shapes-vgg16"),
+    "shapes-fcn32s": Fcn(**SHAPES, trunk=SLIM, stride=32),
+    "shapes-fcn16s": Fcn(**SHAPES, trunk=SLIM, stride=16),
+    "shapes-fcn8s": Fcn(**SHAPES, trunk=SLIM, stride=8),
+    "ilsvrc-vgg16": Classifier(1000, Vgg16(pad=1)),
+    "ilsvrc-vgg16-fcn": CastForm("ilsvrc-vgg16"),
+}
+
+
+def phases(name: str) -> Tuple[str, ...]:
+    """Give the phases of a net of the zoo: train, val, deploy, or deploy alone."""
+    return _row(name).phases
+
+
+def emit(name: str, phase: str, **dirs: Optional[str]) -> Any:
+    """Give the NetParameter of a net's phase.
+
+    Args:
+        name: a key of ZOO.
+        phase: train, val or deploy.
+        **dirs: folders in place of those in DIRS; None keeps the default.
+
+    Raises:
+        NetError: unknown name, phase or folder; lists the known.
+    """
+    row = _row(name)
+    if phase not in row.phases:
+        raise NetError(f"net '{name}': no phase '{phase}', has {', '.join(row.phases)}")
+    if set(dirs) - set(DIRS):
+        raise NetError(f"net '{name}': unknown folder {sorted(set(dirs) - set(DIRS))}, known are {sorted(DIRS)}")
+    given = {key: value for key, value in dirs.items() if value is not None}
+    return row.build(phase, {**DIRS, **given}).to_proto()
+
+
+def _row(name: str) -> Union[Fcn, Classifier, CastForm]:
+    if name not in ZOO:
+        raise NetError(f"net '{name}': not in the zoo; known are {', '.join(ZOO)}")
+    return ZOO[name]
