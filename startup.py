@@ -1,0 +1,176 @@
+"""How every command of the toolkit starts and stops.
+
+In:   the interpreter that a user happened to call, `--gpu N`, the main function of a command.
+Out:  the right interpreter, caffe set to a device; one line and an exit code when it goes wrong.
+Not here: arguments of any command; anything outside the standard library before `import caffe`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NoReturn
+
+ROOT = Path(__file__).resolve().parent
+RESTARTED = "FCN_STARTED_AGAIN"
+TRACEBACK = "FCN_TRACEBACK"
+
+
+def ensure_environment() -> None:
+    """Go on when caffe and what it needs can be imported, else start again inside ROOT/.venv.
+
+    Returns only in an interpreter that has them. Without `.venv` (or when it lacks them, too) it
+    says `make setup` and exits with 2. Nothing is imported to find out, only looked up.
+    """
+    sys.excepthook = _quiet_interrupt
+    missing = missing_imports()
+    if not missing:
+        return
+    python = ROOT / ".venv" / "bin" / "python"
+    if python.exists() and not os.environ.get(RESTARTED):
+        os.environ[RESTARTED] = "1"
+        sys.stdout.flush()
+        sys.stderr.flush()
+        try:
+            os.execv(str(python), [str(python), *_same_command()])
+        except OSError as error:
+            _stop(f"cannot start {python} ({error.strerror}); run `make setup` in {ROOT}")
+    who = str(python) if os.environ.get(RESTARTED) else f"this Python ({sys.executable})"
+    _stop(f"{who} lacks {', '.join(missing)}; run `make setup` in {ROOT}")
+
+
+def missing_imports() -> list[str]:
+    """Names of the modules that the toolkit needs and this interpreter cannot find."""
+    needed = ["numpy", "PIL", "google.protobuf"]
+    caffe = _caffe_folder()
+    if caffe is not None and ROOT in caffe.parents and not _is_compiled(caffe):
+        needed.append("torch")
+    absent = [] if caffe is not None else ["caffe"]
+    return absent + [name for name in needed if not _is_there(name)]
+
+
+def run(main: Callable[[], int | None]) -> int:
+    """Call `main`; what goes wrong becomes one line on stderr and an exit code.
+
+    FCN_TRACEBACK=1 lets every exception through.
+
+    Returns:
+        What `main` returned (None counts as 0); 130 after Ctrl-C, 1 after an error, 70 after a fault
+        of the program itself.
+    """
+    if os.environ.get(TRACEBACK) == "1":
+        return main() or 0
+    try:
+        return main() or 0
+    except KeyboardInterrupt:
+        return _say("interrupted; finished files stay as they are", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # keeps the last flush silent
+        return 1
+    except OSError as error:
+        return _say(_os_message(error), 1)
+    except MemoryError:
+        return _say("out of memory; a smaller image or batch would need less", 1)
+    except (RuntimeError, ValueError, ImportError) as error:  # CaffeError, DataError among these
+        return _say(str(error) or type(error).__name__, 1)
+    except Exception as error:
+        fault = f"(a fault of the program; {TRACEBACK}=1 shows where)"
+        return _say(f"{type(error).__name__}: {error} {fault}", 70)
+
+
+def select_device(gpu: int | None) -> None:
+    """Set caffe to the CPU (None) or to one GPU, never to anything but what was asked for.
+
+    Args:
+        gpu: CUDA device number from 0, or None.
+
+    Raises:
+        RuntimeError: there is no such device, or caffe was built without CUDA.
+    """
+    os.environ["CAFFE_STRICT_GPU"] = "1"
+    import caffe
+
+    if gpu is None:
+        caffe.set_mode_cpu()
+        return
+    remedy = "leave --gpu (GPU=) out to work on the CPU"
+    if gpu < 0:
+        raise RuntimeError(f"--gpu {gpu}: devices count from 0; {remedy}")
+    if _is_compiled(Path(caffe.__file__).parent) and not _compiled_has_gpu(gpu):
+        raise RuntimeError(f"--gpu {gpu}: this Caffe cannot use that device; {remedy}")
+    try:
+        caffe.set_device(gpu)
+        caffe.set_mode_gpu()
+    except RuntimeError as error:
+        raise RuntimeError(f"--gpu {gpu}: {error}; {remedy}") from error
+
+
+def _is_there(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def _caffe_folder() -> Path | None:
+    """Folder of a real caffe package; an unrelated one of that name has no pycaffe in it."""
+    try:
+        spec = find_spec("caffe")
+    except (ImportError, ValueError):
+        return None
+    for folder in (spec.submodule_search_locations or []) if spec is not None else []:
+        if (Path(folder) / "pycaffe.py").exists() and (Path(folder) / "__init__.py").exists():
+            return Path(folder).resolve()
+    return None
+
+
+def _is_compiled(folder: Path) -> bool:
+    return any(folder.glob("_caffe*.so")) or any(folder.glob("_caffe*.pyd"))
+
+
+def _compiled_has_gpu(gpu: int) -> bool:
+    """Ask in another process, because a compiled Caffe without CUDA aborts the one that asks."""
+    code = f"import caffe; caffe.set_device({gpu}); caffe.set_mode_gpu()"
+    return subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
+
+
+def _same_command() -> list[str]:
+    """Arguments that repeat this command: `-m package.module` or a script, whichever it was."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    if spec is None:
+        return list(sys.argv)
+    name = spec.name[:-len(".__main__")] if spec.name.endswith(".__main__") else spec.name
+    return ["-m", name, *sys.argv[1:]]
+
+
+def _os_message(error: OSError) -> str:
+    name = error.filename2 or error.filename
+    what = f"{name}: {error.strerror}" if name and error.strerror else str(error)
+    if error.errno == errno.ENOSPC:
+        return f"{what}; free some space and repeat the command, finished files stay as they are"
+    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        return f"{what}; choose a place that can be read and written"
+    return what
+
+
+def _say(message: str, code: int) -> int:
+    sys.stdout.flush()
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+def _stop(message: str) -> NoReturn:
+    sys.exit(_say(message, 2))
+
+
+def _quiet_interrupt(kind, error, trace):  # noqa: ANN001, ANN202
+    """Report Ctrl-C during the imports, before `run` is there, in one line."""
+    if issubclass(kind, KeyboardInterrupt):
+        _say("interrupted", 130)
+        os._exit(130)
+    sys.__excepthook__(kind, error, trace)
