@@ -1,0 +1,257 @@
+"""Net: layers connected by blobs, run forwards and backwards.
+
+In:   a prototxt or NetParameter, a phase; weights by `copy_from`.
+Out:  forward and backward over any range of layers, live blobs and parameters, saved weights.
+Not here: building (net_init), what scripts call with names and keywords (net_face), updates (solver).
+Source: BVLC net.cpp, _caffe.cpp.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import warnings
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+
+from . import caffemodel, common, log, net_debug
+from .blob import Blob
+from .errors import NetError
+from .insert_splits import insert_splits
+from .net_face import NetFace
+from .net_filter import filter_net
+from .net_init import NetBuilder
+from .proto_text import read_net_param_from_text
+
+
+class Net(NetFace):
+    """A network, as pycaffe shows it.
+
+    `Net(network_file, phase, level=0, stages=None, weights=None)`, or the legacy
+    `Net(network_file, weights, phase)`.
+
+    Args:
+        network_file: path of a prototxt.
+        phase: caffe.TRAIN or caffe.TEST.
+        level: the NetState's level, for `include` and `exclude` rules.
+        stages: the NetState's stages.
+        weights: path of a caffemodel to copy from.
+
+    Raises:
+        RuntimeError: a file that is missing or cannot be read, a net that cannot be built (all CaffeError).
+        TypeError: other arguments.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        network_file, phase, level, stages, weights = _arguments(args, kwargs)
+        self._init(read_net_param_from_text(network_file), phase, level, stages)
+        if weights is not None:
+            self.copy_from(weights)
+
+    @classmethod
+    def from_param(cls, net_param: Any, phase: int, level: int = 0, stages: Iterable[str] = ()) -> Net:
+        """Build a net from an upgraded NetParameter message, which is left as it is."""
+        net = cls.__new__(cls)
+        net._init(net_param, phase, level, stages)
+        return net
+
+    def _init(self, net_param: Any, phase: int, level: int, stages: Iterable[str]) -> None:
+        param = type(net_param)()
+        param.CopyFrom(net_param)
+        param.state.phase = phase
+        param.state.level = level
+        param.state.stage.extend(stages)
+        param = insert_splits(filter_net(param))
+        log.info(f"Initializing net from parameters: \n{param}", "net.cpp:51")
+        self.name: str = param.name
+        self.phase = phase
+        self.debug_info: bool = param.debug_info
+        self._w = NetBuilder().build(param)
+        self.layers = self._w.layers
+        self.learnable_params = self._w.learnable_params
+        self.params_lr = self._w.params_lr
+        self.params_weight_decay = self._w.params_weight_decay
+        self.output_blobs = [self._w.blobs[i] for i in self._w.output_ids]
+        self._hooks: dict[str, list[Callable[[int], Any]]] = {
+            name: [] for name in ("before_forward", "after_forward", "before_backward", "after_backward")}
+        log.info("Network initialization done.", "net.cpp:255")
+
+    # -- running -------------------------------------------------------------------------------
+
+    def forward_from_to(self, start: int, end: int) -> float:
+        """Run layers start … end, both included; return the sum of their weighted losses."""
+        w, losses = self._w, []
+        before, after = self._hooks["before_forward"], self._hooks["after_forward"]
+        with common.arithmetic():
+            for i in range(start, end + 1):
+                for hook in before:
+                    hook(i)
+                layer, bottom, top = w.layers[i], w.bottom_vecs[i], w.top_vecs[i]
+                layer.reshape(bottom, top)
+                layer.forward(bottom, top)
+                for weight, blob in zip(layer.loss_weights, top, strict=True):
+                    if weight != 0:
+                        losses.append(torch.dot(blob.read_data().reshape(-1), blob.read_diff().reshape(-1)))
+                if self.debug_info:
+                    net_debug.forward(self, i)
+                for hook in after:
+                    hook(i)
+        return sum(float(loss) for loss in losses)
+
+    def backward_from_to(self, start: int, end: int) -> None:
+        """Run backward from layer `start` down to layer `end`, both included."""
+        w = self._w
+        before, after = self._hooks["before_backward"], self._hooks["after_backward"]
+        with common.arithmetic():
+            for i in range(start, end - 1, -1):
+                for hook in before:
+                    hook(i)
+                if w.layer_need_backward[i]:
+                    w.layers[i].backward(w.top_vecs[i], w.bottom_need_backward[i], w.bottom_vecs[i])
+                    if self.debug_info:
+                        net_debug.backward(self, i)
+                for hook in after:
+                    hook(i)
+            if self.debug_info and start == len(w.layers) - 1 and end == 0:
+                net_debug.norms(self)
+
+    def reshape(self) -> None:
+        """Let every layer take the present shapes of its bottoms, first to last."""
+        with common.arithmetic():
+            for layer, bottom, top in zip(self._w.layers, self._w.bottom_vecs, self._w.top_vecs, strict=True):
+                layer.reshape(bottom, top)
+
+    def clear_param_diffs(self) -> None:
+        """Set the gradients of all learnable parameters to zero."""
+        with torch.no_grad():
+            diffs = [blob.write_diff() for blob in self.learnable_params]
+            if diffs:
+                torch._foreach_zero_(diffs)
+
+    # -- parameters ----------------------------------------------------------------------------
+
+    def layer_index(self, name: str) -> int | None:
+        """Return the index of the first layer of this name, or None."""
+        try:
+            return self._w.layer_names.index(name)
+        except ValueError:
+            return None
+
+    def has_blob(self, name: str) -> bool:
+        """Tell whether a blob of this name exists."""
+        return name in self._w.blob_names
+
+    def share_with(self, other: Net) -> None:
+        """Use another net's parameters, layer by layer of the same name; data only, gradients stay apart.
+
+        Raises:
+            NetError: a layer of the same name has other parameters.
+        """
+        for name, source in zip(other._w.layer_names, other.layers, strict=True):
+            index = self.layer_index(name)
+            if index is None:
+                continue
+            target = self.layers[index]
+            if [b.shape for b in target.blobs] != [b.shape for b in source.blobs]:
+                raise NetError(f"Cannot share param weights from layer '{name}'; shape mismatch. Source params are "
+                               f"{[b.shape for b in source.blobs]}; target params are {[b.shape for b in target.blobs]}")
+            for mine, theirs in zip(target.blobs, source.blobs, strict=True):
+                mine.share_data(theirs)
+
+    share_trained_layers_with = share_with
+
+    def copy_from(self, path: str | os.PathLike[str]) -> None:
+        """Copy weights of a caffemodel into the layers of the same names; other layers stay as they are.
+
+        Raises:
+            ProtoError: the file is missing, truncated or no caffemodel.
+            NetError: a layer of the same name has other parameters.
+        """
+        for source in caffemodel.read_layers(os.fspath(path)):
+            index = self.layer_index(source.name)
+            if index is None:
+                log.info(f"Ignoring source layer {source.name}", "net.cpp:740")
+                continue
+            blobs = self.layers[index].blobs
+            if len(blobs) != len(source.blobs):
+                raise NetError(f"Incompatible number of blobs for layer {source.name}: {os.fspath(path)} has "
+                               f"{len(source.blobs)}, this net {len(blobs)}; rename the layer to leave it out")
+            for param_id, (target, values) in enumerate(zip(blobs, source.blobs, strict=True)):
+                if not _same_shape(values, target):
+                    raise NetError(
+                        f"Cannot copy param {param_id} weights from layer '{source.name}'; shape mismatch. Source param "
+                        f"shape is {tuple(values.shape)}; target param shape is {target.shape}. To learn this layer's "
+                        "parameters from scratch rather than copying from a saved net, rename the layer.")
+                target.data.reshape(-1)[...] = values.data
+
+    copy_trained_layers_from = copy_from
+
+    def save(self, path: str | os.PathLike[str], write_diff: bool = False) -> None:
+        """Write all layers with their parameters as a caffemodel, byte for byte as Caffe does; atomic."""
+        param, blobs = self.to_proto()
+        caffemodel.write_net(os.fspath(path), param, [[b.data for b in layer] for layer in blobs],
+                             diffs=[[b.diff for b in layer] for layer in blobs] if write_diff else None)
+
+    def to_proto(self) -> tuple[Any, list[list[Blob]]]:
+        """Return the NetParameter as it is saved, without values, and each layer's parameter blobs."""
+        from caffe.proto import caffe_pb2
+
+        param = caffe_pb2.NetParameter(name=self.name)
+        for layer in self.layers:
+            added = param.layer.add()
+            added.CopyFrom(layer.layer_param)
+            added.ClearField("blobs")
+        return param, [list(layer.blobs) for layer in self.layers]
+
+    # -- hooks ---------------------------------------------------------------------------------
+
+    def before_forward(self, function: Callable[[int], Any]) -> None:
+        """Call `function(layer_index)` before each layer's forward."""
+        self._hooks["before_forward"].append(function)
+
+    def after_forward(self, function: Callable[[int], Any]) -> None:
+        """Call `function(layer_index)` after each layer's forward."""
+        self._hooks["after_forward"].append(function)
+
+    def before_backward(self, function: Callable[[int], Any]) -> None:
+        """Call `function(layer_index)` before each layer's backward, also of layers that need none."""
+        self._hooks["before_backward"].append(function)
+
+    def after_backward(self, function: Callable[[int], Any]) -> None:
+        """Call `function(layer_index)` after each layer's backward, also of layers that need none."""
+        self._hooks["after_backward"].append(function)
+
+
+def _same_shape(values: Any, target: Blob) -> bool:
+    """Compare shapes; a legacy (num, channels, height, width) is right-aligned and padded with 1."""
+    if values.legacy:
+        shape = target.shape
+        return len(shape) <= 4 and (1,) * (4 - len(shape)) + shape == tuple(values.shape)
+    return tuple(values.shape) == target.shape
+
+
+_NEW = inspect.Signature([
+    inspect.Parameter("network_file", inspect.Parameter.POSITIONAL_OR_KEYWORD),
+    inspect.Parameter("phase", inspect.Parameter.POSITIONAL_OR_KEYWORD),
+    inspect.Parameter("level", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=0),
+    inspect.Parameter("stages", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None),
+    inspect.Parameter("weights", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None)])
+
+
+def _arguments(args: tuple, kwargs: dict) -> tuple[str, int, int, list[str], str | None]:
+    """Read either form of the constructor's arguments."""
+    if len(args) == 3 and not kwargs and isinstance(args[1], (str, os.PathLike)):
+        warnings.warn("Net('net.prototxt', 'weights', phase) is deprecated; write Net('net.prototxt', phase, "
+                      "weights='weights')", DeprecationWarning, stacklevel=3)
+        args, kwargs = (args[0], args[2]), {"weights": args[1]}
+    try:
+        given = _NEW.bind(*args, **kwargs)
+    except TypeError as problem:
+        raise TypeError(f"Net: {problem}; want Net(network_file, phase, level=0, stages=None, weights=None)") from None
+    given.apply_defaults()
+    network_file, phase, level, stages, weights = given.args
+    if phase not in (common.TRAIN, common.TEST) or isinstance(phase, (bool, str)):
+        raise TypeError(f"Net: got phase {phase!r}, want caffe.TRAIN ({common.TRAIN}) or caffe.TEST ({common.TEST})")
+    return os.fspath(network_file), int(phase), int(level), list(stages or []), weights
