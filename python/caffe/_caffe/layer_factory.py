@@ -1,6 +1,7 @@
 """From a layer type's name to its class.
 
-In:   `@register_layer("ReLU")` above each built-in class; a LayerParameter to build.
+In:   `@register_layer("ReLU")` above each built-in class, or above a function that builds the layer
+      (Python); a LayerParameter to build.
 Out:  create_layer, layer_type_list.
 Not here: the layers themselves (layers/, one type a file). Source: BVLC layer_factory.hpp.
 """
@@ -9,27 +10,29 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from .errors import LayerError
 from .layer import Layer
 
-_registry: dict[str, type[Layer]] = {}
+_Maker = TypeVar("_Maker", bound=Callable[[Any], Layer])
+_registry: dict[str, Any] = {}
 
 
-def register_layer(type_name: str) -> Callable[[type[Layer]], type[Layer]]:
-    """Make a Layer subclass the one that serves a layer type; a type is served once.
+def register_layer(type_name: str) -> Callable[[_Maker], _Maker]:
+    """Make a Layer subclass, or a function of a LayerParameter, serve a layer type; a type is served once.
 
     Raises:
         LayerError: the type is taken.
     """
 
-    def register(cls: type[Layer]) -> type[Layer]:
-        if type_name in _registry and _registry[type_name].__qualname__ != cls.__qualname__:
+    def register(make: _Maker) -> _Maker:
+        if type_name in _registry and _registry[type_name].__qualname__ != make.__qualname__:
             raise LayerError(f"Layer type {type_name} already registered by {_registry[type_name].__qualname__}")
-        cls.type = type_name
-        _registry[type_name] = cls
-        return cls
+        if isinstance(make, type):
+            make.type = type_name  # type: ignore[attr-defined]
+        _registry[type_name] = make
+        return make
 
     return register
 

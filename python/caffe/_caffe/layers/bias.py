@@ -1,0 +1,71 @@
+"""Bias: add a smaller blob, learned or given, repeated over the other axes. Source: BVLC bias_layer.cpp."""
+
+from __future__ import annotations
+
+from math import prod
+
+import torch
+
+from ..axes import canonical_axis
+from ..blob import Blob
+from ..filler import fill
+from ..layer import Layer
+from ..layer_factory import register_layer
+
+
+@register_layer("Bias")
+class BiasLayer(Layer):
+    """bottom[0] + bias, where the bias spans `num_axes` axes from `axis`; bottom[1] or a parameter (0).
+
+    May run in place.
+    """
+
+    min_num_bottom = 1
+    max_num_bottom = 2
+    exact_num_top = 1
+
+    def setup(self, bottom, top):
+        """Make and fill the learned bias."""
+        if len(bottom) > 1 or self.blobs:
+            return
+        param = self.layer_param.bias_param
+        axis = canonical_axis(self, bottom[0], param.axis)
+        if param.num_axes < -1:
+            self.fail("num_axes must be non-negative, or -1 to extend to the end of bottom[0]; "
+                      f"got {param.num_axes}")
+        shape = bottom[0].shape
+        end = len(shape) if param.num_axes == -1 else axis + param.num_axes
+        if end > len(shape):
+            self.fail("bias blob's shape extends past bottom[0]'s shape when applied starting with "
+                      f"bottom[0] axis = {axis}; num_axes {param.num_axes}, shape {shape}")
+        bias = Blob(*shape[axis:end])
+        fill(bias, param.filler)
+        self.blobs.append(bias)
+
+    def reshape(self, bottom, top):
+        """Check that the bias fits; shape the top as bottom[0]."""
+        shape, bias = bottom[0].shape, (bottom[1] if len(bottom) > 1 else self.blobs[0]).shape
+        axis = canonical_axis(self, bottom[0], self.layer_param.bias_param.axis) if bias else 0
+        if shape[axis:axis + len(bias)] != bias:
+            self.fail(f"dimension mismatch: bias of shape {bias} does not fit bottom[0] of shape {shape} "
+                      f"from axis {axis}")
+        self.view = (prod(shape[:axis]), prod(bias), prod(shape[axis + len(bias):]))
+        if top[0] is not bottom[0]:
+            top[0].reshape_like(bottom[0])
+
+    def forward(self, bottom, top):
+        """Top = bottom[0] + bias."""
+        bias = (bottom[1] if len(bottom) > 1 else self.blobs[0]).read_data().view(1, -1, 1)
+        x = bottom[0].read_data().view(self.view)
+        torch.add(x, bias, out=top[0].write_data().view(self.view))
+
+    def backward(self, top, propagate_down, bottom):
+        """Pass the gradient on; its sum over the other axes is the bias's."""
+        dy = top[0].read_diff()
+        if propagate_down[0] and top[0] is not bottom[0]:
+            bottom[0].write_diff().copy_(dy)
+        if len(bottom) > 1:
+            if propagate_down[1]:
+                bottom[1].write_diff().view(-1).copy_(dy.view(self.view).sum((0, 2)))
+        elif self.param_propagate_down[0]:
+            self.blobs[0].edit_diff().view(-1).add_(dy.view(self.view).sum((0, 2)))

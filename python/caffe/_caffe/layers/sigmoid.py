@@ -1,0 +1,32 @@
+"""Sigmoid: 1 / (1 + exp(-x)). Source: BVLC sigmoid_layer.cpp."""
+
+from __future__ import annotations
+
+import torch
+
+from ..layer import Layer
+from ..layer_factory import register_layer
+
+
+@register_layer("Sigmoid")
+class SigmoidLayer(Layer):
+    """1 / (1 + exp(-x)), elementwise; may run in place."""
+
+    exact_num_bottom = 1
+    exact_num_top = 1
+
+    def reshape(self, bottom, top):
+        """Shape the top as the bottom."""
+        top[0].reshape_like(bottom[0])
+
+    def forward(self, bottom, top):
+        """Top = 1 / (1 + exp(-x))."""
+        # Caffe: computed as 0.5 tanh(0.5 x) + 0.5, which is exactly 0 or 1 far out, where torch's is not.
+        y = torch.mul(bottom[0].read_data(), 0.5, out=top[0].write_data())
+        y.tanh_().mul_(0.5).add_(0.5)
+
+    def backward(self, top, propagate_down, bottom):
+        """Gradient times y (1 - y)."""
+        if propagate_down[0]:
+            torch.ops.aten.sigmoid_backward.grad_input(
+                top[0].read_diff(), top[0].read_data(), grad_input=bottom[0].write_diff())
