@@ -1,0 +1,1 @@
+"""The embedded data set: rendered scenes of eight classes of objects, made on this machine."""

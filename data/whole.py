@@ -1,0 +1,69 @@
+"""Files that are there whole or not at all.
+
+In:   a path and a function that writes to an open file.
+Out:  the file, put in place by one rename; `is_whole` for pictures written by others; DataError.
+Not here: what is written.   Source: ours; POSIX rename within a folder is atomic.
+"""
+
+import os
+from pathlib import Path
+from typing import BinaryIO, Callable
+
+_ENDS = {".jpg": b"\xff\xd9", ".png": b"IEND\xaeB`\x82"}
+
+
+class DataError(ValueError):
+    """A data set, a file of it or a request for it is not as it must be."""
+
+
+def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Write a file under a temporary name in its folder, then rename it.
+
+    Args:
+        path: where it shall lie; the folder is made if it is missing.
+        write: called with the open file.
+    Raises:
+        OSError: the disk is full or the folder read-only; the old file, if any, stays.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with open(part, "wb") as file:
+            write(file)
+        os.replace(part, path)
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+    finally:
+        if part.exists():
+            part.unlink()
+
+
+def is_whole(path: Path) -> bool:
+    """Tell whether a .jpg or .png is there and ends as such a file must."""
+    end = _ENDS[path.suffix]
+    try:
+        with open(path, "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - len(end)))
+            return file.read() == end
+    except FileNotFoundError:
+        return False
+
+
+def remove_left_over(folder: Path) -> None:
+    """Remove temporary files of processes that no longer run."""
+    for part in folder.glob(".*.part"):
+        owner = part.name.rsplit(".", 2)[-2]
+        if not (owner.isdigit() and _runs(int(owner))):
+            part.unlink()
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
