@@ -1,0 +1,190 @@
+"""What Convolution and Deconvolution share: parameters, checks, shapes and gradients.
+
+In:   convolution_param; bottoms of one shape (leading axes, channels, spatial axes); 0 to 3 spatial axes.
+Out:  tops (leading axes, num_output, spatial axes); blobs[0] the weight, blobs[1] the bias.
+Not here: output lengths and kernels of either layer (layers/). Source: BVLC base_conv_layer.cpp.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from .axes import canonical_axis, count
+from .blob import Blob
+from .filler import fill
+from .layer import Layer
+
+MAX_SPATIAL_AXES = 3  # what the kernels below serve
+
+
+class BaseConvolutionLayer(Layer):
+    """The shared base; a subclass says which way it runs and how long its output is."""
+
+    min_num_bottom = 1
+    min_num_top = 1
+    equal_num_bottom_top = True
+    transposed = False
+
+    # -- setup ---------------------------------------------------------------------------------
+
+    def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
+        """Read the parameters, create weight and bias unless they are there."""
+        param = self.layer_param.convolution_param
+        self._shape: tuple[int, ...] | None = None
+        self.channel_axis = canonical_axis(self, bottom[0], param.axis)
+        self.channels = bottom[0].shape[self.channel_axis]
+        self.num_spatial_axes = len(bottom[0].shape) - self.channel_axis - 1
+        if self.num_spatial_axes > MAX_SPATIAL_AXES:
+            self.fail(f"{self.num_spatial_axes} spatial axes are not there yet; want 0 to {MAX_SPATIAL_AXES}")
+        self.kernel = self._spatial("kernel_size", "kernel", None)
+        self.stride = self._spatial("stride", "stride", 1)
+        self.pad = self._spatial("pad", "pad", 0)
+        self.dilation = self._spatial("dilation", None, 1)
+        self.num_output, self.group = param.num_output, param.group
+        self._check_numbers()
+        self._create_blobs(param)
+
+    def _spatial(self, once: str, per_side: str | None, default: int | None) -> list[int]:
+        """Read a length per spatial axis: `once` repeated, or `per_side`_h and _w."""
+        param = self.layer_param.convolution_param
+        axes = self.num_spatial_axes
+        given = list(getattr(param, once))
+        if per_side and (param.HasField(f"{per_side}_h") or param.HasField(f"{per_side}_w")):
+            if axes != 2:
+                self.fail(f"{per_side}_h & {per_side}_w can only be used for 2D convolution; got {axes} spatial axes")
+            if given:
+                self.fail(f"Either {once} or {per_side}_h/w should be specified; not both")
+            return [getattr(param, f"{per_side}_h"), getattr(param, f"{per_side}_w")]
+        if not given and default is not None:
+            return [default] * axes
+        if len(given) not in (1, axes):
+            self.fail(f"{once} must be specified once, or once per spatial dimension "
+                      f"({once} specified {len(given)} times; {axes} spatial dims)")
+        return given * axes if len(given) == 1 else given
+
+    def _check_numbers(self) -> None:
+        if 0 in self.kernel:
+            self.fail(f"Filter dimensions must be nonzero; got kernel {self.kernel}")
+        if 0 in self.stride:
+            self.fail(f"Stride dimensions must be nonzero; got {self.stride}")
+        if 0 in self.dilation:
+            self.fail(f"dilation must be nonzero; got {self.dilation}")
+        if self.num_output < 1:
+            self.fail("num_output must be given and greater than 0")
+        if self.group < 1 or self.channels % self.group:
+            self.fail(f"channels of the bottom ({self.channels}) should be a multiple of group ({self.group})")
+        if self.num_output % self.group:
+            self.fail(f"Number of output should be multiples of group; got {self.num_output} and {self.group}")
+
+    def _create_blobs(self, param) -> None:
+        outer, inner = self.num_output, self.channels
+        if self.transposed:
+            outer, inner = inner, outer
+        shapes = [(outer, inner // self.group, *self.kernel)]
+        if param.bias_term:
+            shapes.append((self.num_output,))
+        if not self.blobs:
+            self.blobs.extend(Blob(*shape) for shape in shapes)
+            fill(self.blobs[0], param.weight_filler)
+            if param.bias_term:
+                fill(self.blobs[1], param.bias_filler)
+        elif len(self.blobs) != len(shapes):
+            self.fail(f"Incorrect number of weight blobs; got {len(self.blobs)}, want {len(shapes)}")
+        for blob, shape, word in zip(self.blobs, shapes, ("weight", "bias"), strict=True):
+            if blob.shape != shape:
+                self.fail(f"Incorrect {word} shape: expected shape {shape}; instead, shape was {blob.shape}")
+        self.param_propagate_down = [True] * len(self.blobs)
+
+    # -- shapes --------------------------------------------------------------------------------
+
+    def reshape(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
+        """Shape the tops; bottoms must have one shape, with the channels seen at setup."""
+        if bottom[0].shape != self._shape:
+            self._reshape_for(bottom[0].shape)
+        for i, (below, above) in enumerate(zip(bottom, top, strict=True)):
+            if below.shape != self._shape:
+                self.fail(f"shape mismatch - bottom[0]: {self._shape} vs. bottom[{i}]: {below.shape}")
+            above.reshape(*self._top_shape)
+
+    def _reshape_for(self, shape: tuple[int, ...]) -> None:
+        axis = self.channel_axis
+        if len(shape) != axis + 1 + self.num_spatial_axes:
+            self.fail(f"bottom num_axes may not change; got shape {shape}, "
+                      f"want {axis + 1 + self.num_spatial_axes} axes")
+        if shape[axis] != self.channels:
+            self.fail(f"Input size incompatible with convolution kernel; got {shape[axis]} channels "
+                      f"in {shape}, want {self.channels}")
+        spatial = shape[axis + 1:]
+        out = tuple(self.output_length(length, i) for i, length in enumerate(spatial))
+        if any(length < 1 for length in out):
+            self.fail(f"bottom {shape} gives an output of {out}; kernel {self.kernel}, pad {self.pad}, stride "
+                      f"{self.stride}, dilation {self.dilation} want a larger bottom or more pad")
+        self._top_shape = (*shape[:axis], self.num_output, *out)
+        batch = count(shape, 0, axis)
+        padded = spatial or (1,)  # no spatial axis at all: one of length 1
+        self._x_view = (batch, self.channels, *padded)
+        self._y_view = (batch, self.num_output, *(out or (1,)))
+        self._viewed = self._x_view != shape
+        self._shape = shape
+
+    def output_length(self, length: int, axis: int) -> int:
+        """Return the length of the output on a spatial axis of this length."""
+        raise NotImplementedError
+
+    # -- what the kernels take -----------------------------------------------------------------
+
+    def _like_x(self, tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.view(self._x_view) if self._viewed else tensor
+
+    def _like_y(self, tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.view(self._y_view) if self._viewed else tensor
+
+    def _like_weight(self, tensor: torch.Tensor) -> torch.Tensor:
+        return tensor if self.num_spatial_axes else tensor.unsqueeze(-1)
+
+    def _geometry(self) -> tuple[list[int], list[int], list[int], bool, list[int]]:
+        if self.num_spatial_axes:
+            return self.stride, self.pad, self.dilation, self.transposed, [0] * self.num_spatial_axes
+        return [1], [0], [1], self.transposed, [0]
+
+    def _bias(self) -> torch.Tensor | None:
+        return self.blobs[1].read_data() if len(self.blobs) > 1 else None
+
+    # -- the two passes ------------------------------------------------------------------------
+
+    def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
+        """Convolve each bottom into its top."""
+        weight, bias = self._like_weight(self.blobs[0].read_data()), self._bias()
+        for below, above in zip(bottom, top, strict=True):
+            y = self.convolve(self._like_x(below.read_data()), weight, bias)
+            self._like_y(above.write_data()).copy_(y)
+
+    def backward(self, top: Sequence[Blob], propagate_down: Sequence[bool], bottom: Sequence[Blob]) -> None:
+        """Overwrite the bottoms' diff, add to the parameters' diff, where either is wanted."""
+        weight = self._like_weight(self.blobs[0].read_data())
+        want_weight = self.param_propagate_down[0]
+        want_bias = len(self.blobs) > 1 and self.param_propagate_down[1]
+        for above, below, want_x in zip(top, bottom, propagate_down, strict=True):
+            if not (want_x or want_weight or want_bias):
+                continue
+            dx, dw, db = self.convolve_backward(
+                self._like_y(above.read_diff()), self._like_x(below.read_data()), weight,
+                (bool(want_x), want_weight, want_bias))
+            if want_x:
+                self._like_x(below.write_diff()).copy_(dx)
+            if want_weight:
+                self._like_weight(self.blobs[0].edit_diff()).add_(dw)
+            if want_bias:
+                self.blobs[1].edit_diff().add_(db)
+
+    def convolve(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        """Return the convolution of one bottom."""
+        return torch.convolution(x, weight, bias, *self._geometry(), self.group)
+
+    def convolve_backward(self, dy: torch.Tensor, x: torch.Tensor, weight: torch.Tensor,
+                          mask: tuple[bool, bool, bool]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return the gradients of bottom, weight and bias; None where the mask wants none."""
+        return torch.ops.aten.convolution_backward(
+            dy, x, weight, [self.num_output], *self._geometry(), self.group, list(mask))

@@ -1,0 +1,117 @@
+"""SoftmaxWithLoss: multinomial logistic loss of scores and labels. Source: BVLC softmax_loss_layer.cpp."""
+
+from __future__ import annotations
+
+import torch
+
+from ..axes import canonical_axis, count
+from ..blob import Blob
+from ..layer import LossLayer
+from ..layer_factory import register_layer
+
+FLT_MIN = torch.finfo(torch.float32).tiny
+
+
+@register_layer("SoftmaxWithLoss")
+class SoftmaxWithLossLayer(LossLayer):
+    """Minus the mean log-probability of the labels; a second top shows the probabilities.
+
+    Bottoms: scores (outer..., K, inner...) with K on `softmax_param.axis`; labels 0..K-1 or ignore_label,
+    outer * inner of them, as floats.
+    """
+
+    exact_num_top = None
+    min_num_top = 1
+    max_num_top = 2
+
+    def setup(self, bottom, top):
+        """Read loss_param."""
+        param = self.layer_param.loss_param
+        self.ignore_label = param.ignore_label if param.HasField("ignore_label") else None
+        self.normalization = param.normalization
+        if not param.HasField("normalization") and param.HasField("normalize"):
+            self.normalization = param.VALID if param.normalize else param.BATCH_SIZE
+        self._modes = param
+        self.prob = Blob()
+        self._shapes = None
+
+    def reshape(self, bottom, top):
+        """Check that there is one label for each prediction; the loss is a scalar."""
+        super().reshape(bottom, top)
+        shapes = bottom[0].shape, bottom[1].shape
+        if shapes != self._shapes:
+            self.axis = canonical_axis(self, bottom[0], self.layer_param.softmax_param.axis)
+            self.outer_num = count(shapes[0], 0, self.axis)
+            self.inner_num = count(shapes[0], self.axis + 1)
+            self.classes = shapes[0][self.axis]
+            if self.outer_num * self.inner_num != bottom[1].count:
+                self.fail(f"Number of labels must match number of predictions; e.g., if softmax axis == 1 and "
+                          f"prediction shape is (N, C, H, W), label count (number of labels) must be N*H*W, with "
+                          f"integer values in {{0, 1, ..., C-1}}; got predictions {shapes[0]}, labels {shapes[1]}")
+            self._shapes = shapes
+        self.prob.reshape(*shapes[0])
+        if len(top) > 1:
+            top[1].reshape(*shapes[0])
+
+    def forward(self, bottom, top):
+        """Compute probabilities and loss.
+
+        Raises:
+            LayerError: a label that is neither a class nor ignore_label.
+        """
+        prob = self.prob.write_data()
+        torch.softmax(bottom[0].read_data(), self.axis, out=prob)
+        index, valid, valid_count = self._labels(bottom[1])
+        loss = self._by_pixel(prob).gather(1, index).clamp_min_(FLT_MIN).log_()
+        if valid_count < index.numel():
+            loss.masked_fill_(~valid, 0)
+        torch.div(loss.sum(), -self._normalizer(valid_count), out=top[0].write_data())
+        if len(top) > 1 and not top[1].shares_data_with(self.prob):
+            top[1].share_data(self.prob)
+
+    def backward(self, top, propagate_down, bottom):
+        """Bottom diff = (p - 1 at the label) * loss weight / normalizer, 0 at ignored labels."""
+        if propagate_down[1]:
+            self.fail("Layer cannot backpropagate to label inputs")
+        if not propagate_down[0]:
+            return
+        index, valid, valid_count = self._labels(bottom[1])
+        scale = top[0].read_diff() / self._normalizer(valid_count)
+        dx = self._by_pixel(bottom[0].write_diff())
+        torch.mul(self._by_pixel(self.prob.read_data()), scale, out=dx)
+        step = scale.neg().expand(index.shape)
+        if valid_count < index.numel():
+            dx.masked_fill_(~valid, 0)
+            step = step * valid
+        dx.scatter_add_(1, index, step)
+
+    def _by_pixel(self, tensor):
+        return tensor.view(self.outer_num, self.classes, self.inner_num)
+
+    def _labels(self, blob):
+        """Return labels (outer, 1, inner) with 0 where ignored, which of them count, and how many."""
+        # Caffe: labels are floats cut to integers.
+        index = blob.read_data().view(self.outer_num, 1, self.inner_num).to(torch.int64)
+        valid = None
+        count_valid = low = high = torch.zeros((), dtype=torch.int64, device=index.device)
+        if self.ignore_label is not None:
+            valid = index != self.ignore_label
+            index = index * valid
+            count_valid = valid.sum()
+        if index.numel():
+            low, high = torch.aminmax(index)
+        low, high, known = torch.stack((low, high, count_valid)).tolist()  # one transfer from a GPU
+        if low < 0 or high >= self.classes:
+            self._refuse(low if low < 0 else high)
+        return index, valid, index.numel() if valid is None else known
+
+    def _refuse(self, label):
+        ignored = "no ignore_label is set" if self.ignore_label is None else f"ignore_label is {self.ignore_label}"
+        self.fail(f"label {label} with {self.classes} classes: want 0 to {self.classes - 1}; {ignored}; correct the "
+                  f"label image, num_output of the score layer, or loss_param.ignore_label")
+
+    def _normalizer(self, valid_count):
+        modes = self._modes
+        amount = {modes.FULL: self.outer_num * self.inner_num, modes.VALID: valid_count,
+                  modes.BATCH_SIZE: self.outer_num, modes.NONE: 1}[self.normalization]
+        return max(1, amount)  # Caffe: all ignored gives loss 0, not 0 / 0
