@@ -18,7 +18,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, te
 from google.protobuf.internal import api_implementation
 from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 
-from caffe._caffe.schema import EXTENSIONS, SCHEMA
+from .schema import EXTENSIONS, SCHEMA
 
 PUBLIC_MODULE = "caffe.proto.caffe_pb2"
 FIRST_PRIVATE_NUMBER = 10000  # fields of forks; Caffe's own stay below

@@ -7,7 +7,7 @@ Not here: the schema (caffe/_caffe/schema.py); there is no generated code and no
 
 from typing import Any
 
-from caffe._caffe.proto_pool import ENUMS, FILE, MESSAGES
+from .._caffe.proto_pool import ENUMS, FILE, MESSAGES
 
 DESCRIPTOR = FILE
 
