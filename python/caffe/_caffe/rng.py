@@ -1,0 +1,172 @@
+"""Caffe's random numbers, bit for bit: boost::mt19937 and the distributions Caffe draws from it.
+
+In:   a 32-bit seed, or None for the system's entropy.
+Out:  RNG: raw draws, uniform, Gaussian, Bernoulli numbers and shuffles. Every call takes exactly as many
+      draws from the stream as Caffe's call takes, so mixed calls stay in step.
+Not here: the generator of the process (common.rng), fillers, dropout on the GPU (no Caffe can repeat that).
+Source: BVLC util/math_functions.cpp and util/rng.hpp over Boost.Random 1.56 or newer.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from . import ziggurat
+from .errors import CaffeError
+
+_BLOCK = 1 << 14  # numbers made at a time: small enough for the cache, large enough for NumPy
+_REFILL = 1024
+_SCALE = np.float32(2.0**-32)
+_DRAW_MAX = 2**32 - 1
+
+
+class RNG:
+    """One stream of Caffe's random numbers.
+
+    Args:
+        seed: any integer, of which Caffe keeps the low 32 bits; None seeds from the system's entropy.
+    """
+
+    def __init__(self, seed: int | None = None) -> None:
+        # Caffe: boost::mt19937(seed) is NumPy's legacy seeding of the same generator.
+        self._source = np.random.RandomState(None if seed is None else int(seed) & _DRAW_MAX)
+        self._words = np.empty(0, np.uint32)
+        self._at = 0
+
+    # -- the stream ----------------------------------------------------------------------------
+
+    def peek(self, n: int) -> np.ndarray:
+        """Return the next n draws, (n,) uint32, without taking them."""
+        have = len(self._words) - self._at
+        if have < n:
+            fresh = self._source.randint(0, 2**32, size=max(n - have, _REFILL), dtype=np.uint32)
+            self._words = np.concatenate([self._words[self._at:], fresh]) if have else fresh
+            self._at = 0
+        return self._words[self._at:self._at + n]
+
+    def skip(self, n: int) -> None:
+        """Take the next n draws that `peek` showed."""
+        self._at += n
+
+    def draw(self) -> int:
+        """Return one raw draw, 0 to 2**32 - 1 (caffe_rng_rand)."""
+        word = int(self.peek(1)[0])
+        self._at += 1
+        return word
+
+    def rand(self, n: int) -> int:
+        """Return an integer from 0 to n - 1 as Caffe's data layers draw it: a raw draw modulo n."""
+        if n < 1:
+            raise CaffeError(f"RNG.rand: got n = {n}, want at least 1")
+        return self.draw() % n
+
+    # -- distributions -------------------------------------------------------------------------
+
+    def uniform(self, a: float, b: float, n: int, out: np.ndarray | None = None) -> np.ndarray:
+        """Return n numbers from [a, b], float32, flat; into `out` (contiguous, n numbers) where given.
+
+        Raises:
+            CaffeError: a > b, or n < 0.
+        """
+        low, high = np.float32(a), np.float32(b)
+        if not low <= high:
+            raise CaffeError(f"uniform: got min {low:g}, max {high:g}, want min <= max (a <= b)")
+        # Caffe: the upper bound is moved up by one float, and Boost draws again where it is reached.
+        bound = np.nextafter(high, np.float32(np.inf))
+        width = bound - low
+        flat = _flat(n, out)
+        done = 0
+        while done < n:
+            words = self.peek(min(n - done, _BLOCK))
+            value = words.astype(np.float32)
+            value *= _SCALE
+            value *= width
+            value += low
+            self.skip(len(words))
+            if not value.max() < bound:
+                value = value[value < bound]
+            flat[done:done + len(value)] = value
+            done += len(value)
+        return flat
+
+    def gaussian(self, mean: float, std: float, n: int, out: np.ndarray | None = None) -> np.ndarray:
+        """Return n normally distributed numbers, float32, flat; into `out` (contiguous) where given.
+
+        Raises:
+            CaffeError: std <= 0, or n < 0.
+        """
+        mu, sigma = np.float32(mean), np.float32(std)
+        if not sigma > 0:
+            raise CaffeError(f"gaussian: got std {sigma:g}, want std > 0 (sigma > 0)")
+        flat = _flat(n, out)
+        for start in range(0, n, _BLOCK):
+            part = flat[start:start + _BLOCK]
+            ziggurat.fill_normal(self, part)
+            part *= sigma
+            part += mu
+        return flat
+
+    def bernoulli(self, p: float, n: int) -> np.ndarray:
+        """Return n draws of 1 (with probability p) or 0, uint32, flat.
+
+        Args:
+            p: in [0, 1]. A np.float32 is compared in single precision (Caffe's sparse gaussian filler),
+                a float in double precision (its dropout).
+            n: how many.
+
+        Raises:
+            CaffeError: p outside [0, 1], or n < 0.
+        """
+        if not 0 <= p <= 1:
+            raise CaffeError(f"bernoulli: got p = {p}, want 0 <= p <= 1")
+        flat = np.zeros(_count(n), np.uint32)
+        if p == 0:  # Caffe: Boost takes nothing from the stream then.
+            return flat
+        single = isinstance(p, np.float32)
+        real = np.float32 if single else np.float64
+        limit = real(p) * real(_DRAW_MAX)
+        whole = np.uint32(min(int(np.floor(limit)), _DRAW_MAX))
+        for start in range(0, n, _BLOCK):
+            part = flat[start:start + _BLOCK]
+            words = self.peek(len(part))
+            part[:] = words.astype(np.float32) <= limit if single else words <= whole
+            self.skip(len(part))
+        return flat
+
+    def shuffle(self, items: Any) -> None:
+        """Shuffle a list or array in place in the order of Caffe's shuffle (Fisher-Yates from the end)."""
+        for i in range(len(items) - 1, 0, -1):
+            j = self._uniform_int(i)
+            if i != j:
+                items[i], items[j] = _copied(items[j]), _copied(items[i])
+
+    def _uniform_int(self, last: int) -> int:
+        """Draw from 0 to last: Boost divides the range into equal buckets and draws again above them."""
+        bucket, rest = divmod(_DRAW_MAX, last + 1)
+        if rest == last:
+            bucket += 1
+        while True:
+            result = self.draw() // bucket
+            if result <= last:
+                return result
+
+
+def _copied(item: Any) -> Any:
+    return item.copy() if isinstance(item, np.ndarray) else item
+
+
+def _count(n: int) -> int:
+    if n < 0:
+        raise CaffeError(f"random numbers: got n = {n}, want n >= 0")
+    return n
+
+
+def _flat(n: int, out: np.ndarray | None) -> np.ndarray:
+    """Return where the n float32 numbers go, as a flat view."""
+    if out is None:
+        return np.empty(_count(n), np.float32)
+    if out.size != n or out.dtype != np.float32 or not out.flags.c_contiguous:
+        raise CaffeError(f"random numbers: got out of {out.size} {out.dtype}, want {n} contiguous float32")
+    return out.reshape(-1)

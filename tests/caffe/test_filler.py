@@ -1,0 +1,78 @@
+"""Fillers against genuine Caffe, to the last bit: live where it is installed, recorded numbers elsewhere."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from google.protobuf import text_format
+
+from caffe._caffe import common
+from caffe._caffe.blob import Blob
+from caffe._caffe.errors import CaffeError
+from caffe._caffe.filler import fill
+from caffe.proto import caffe_pb2
+from tests.reference import record_rng
+
+
+def filled(shape, text):
+    blob = Blob(*shape)
+    fill(blob, text_format.Parse(text, caffe_pb2.FillerParameter()))
+    return blob.data
+
+
+@pytest.fixture(scope="module", params=["recorded", "live"])
+def theirs(request):
+    if request.param == "live":
+        return {name: record_rng.shorten(value) for name, value in record_rng.genuine().items()}
+    with np.load(record_rng.RECORDED) as loaded:
+        return dict(loaded)
+
+
+@pytest.mark.parametrize("name", record_rng.FILLS)
+def test_oracle_fillers_bit_for_bit(theirs, name):
+    seed, layers = record_rng.FILLS[name]
+    common.set_random_seed(seed)
+    for i, (shape, text) in enumerate(layers):
+        got = record_rng.shorten(filled(shape, text))
+        np.testing.assert_array_equal(got, theirs[f"fill/{name}/{i}"], err_msg=text)
+
+
+def test_oracle_weights_of_a_net_in_order(theirs):
+    common.set_random_seed(21)
+    got = [filled((4, 3, 3, 3), 'type: "gaussian" std: 0.1'), filled((4,), 'type: "uniform"'),
+           filled((5, 64), 'type: "xavier"'), filled((5,), "")]
+    for i, value in enumerate(got):
+        np.testing.assert_array_equal(record_rng.shorten(value), theirs[f"layers/{i}"])
+
+
+def test_gaussian_sparse_keeps_the_expected_number():
+    common.set_random_seed(5)
+    data = filled((50, 400), 'type: "gaussian" sparse: 10')
+    assert abs((data != 0).mean() - 10 / 50) < 0.02
+
+
+def test_positive_unitball_rows_sum_to_one():
+    common.set_random_seed(5)
+    np.testing.assert_allclose(filled((4, 30), 'type: "positive_unitball"').sum(1), 1, rtol=1e-6)
+
+
+def test_bilinear_by_hand():
+    np.testing.assert_allclose(filled((1, 1, 4, 4), 'type: "bilinear"')[0, 0, 1], [3 / 16, 9 / 16, 9 / 16, 3 / 16])
+
+
+@pytest.mark.parametrize(("shape", "text", "words"), [
+    ((2, 2), 'type: "gausian"', "Unknown filler name: gausian; known are bilinear, constant, gaussian, msra"),
+    ((2, 2), 'type: "gaussian" std: 0', "want std > 0"),
+    ((2, 2), 'type: "gaussian" sparse: -2', "want -1"),
+    ((2, 2), 'type: "gaussian" sparse: 3', "sparse 3"),
+    ((2, 2), 'type: "xavier" sparse: 3', "Sparsity not supported"),
+    ((2, 2), 'type: "uniform" min: 1 max: 0', "want min <= max"),
+    ((0, 2), 'type: "constant"', "count > 0"),
+    ((), 'type: "xavier"', "scalar"),
+    ((2, 2), 'type: "bilinear"', "Blob must be 4 dim."),
+    ((1, 1, 3, 4), 'type: "bilinear"', "Filter must be square"),
+])
+def test_what_caffe_checks_is_an_error(shape, text, words):
+    with pytest.raises(CaffeError) as caught:
+        filled(shape, text)
+    assert words in str(caught.value)
