@@ -54,31 +54,37 @@ def read_varint(buffer: Any, pos: int, end: int) -> tuple[int, int]:
     raise WireError(f"byte {pos}: " + ("a number is cut off" if pos >= end else "not a number"))
 
 
-def fields(buffer: Any, pos: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-    """Yield (number, wire type, a, b) for each field of the message in buffer[pos:end].
+def read_field(buffer: Any, pos: int, end: int) -> tuple[int, int, int, int]:
+    """Read the field at `pos`: (number, wire type, a, b).
 
-    For VARINT a is the value; for the other types a and b are the start and end of the bytes.
+    For VARINT a is the value and b the position after it; for the other types a and b are the
+    start and end of the bytes. In each case the next field starts at b.
     """
+    start = pos
+    head, pos = read_varint(buffer, pos, end)
+    number, kind = head >> 3, head & 7
+    if number == 0 or head >= 1 << 32:
+        raise WireError(f"byte {start}: no field can have this tag ({head})")
+    if kind == VARINT:
+        value, pos = read_varint(buffer, pos, end)
+        return number, kind, value, pos
+    if kind == LEN:
+        size, pos = read_varint(buffer, pos, end)
+    elif kind in (I32, I64):
+        size = 4 if kind == I32 else 8
+    else:
+        raise WireError(f"byte {start}: field {number} has wire type {kind}, unknown here")
+    if size > end - pos:
+        raise WireError(f"byte {start}: field {number} wants {size} bytes, has {end - pos}")
+    return number, kind, pos, pos + size
+
+
+def fields(buffer: Any, pos: int, end: int) -> Iterator[tuple[int, int, int, int]]:
+    """Yield each field of the message in buffer[pos:end], as read_field returns it."""
     while pos < end:
-        start = pos
-        tag, pos = read_varint(buffer, pos, end)
-        number, kind = tag >> 3, tag & 7
-        if number == 0 or tag >= 1 << 32:
-            raise WireError(f"byte {start}: no field can have this tag ({tag})")
-        if kind == VARINT:
-            value, pos = read_varint(buffer, pos, end)
-            yield number, kind, value, pos
-            continue
-        if kind == LEN:
-            size, pos = read_varint(buffer, pos, end)
-        elif kind in (I32, I64):
-            size = 4 if kind == I32 else 8
-        else:
-            raise WireError(f"byte {start}: field {number} has wire type {kind}, unknown here")
-        if size > end - pos:
-            raise WireError(f"byte {start}: field {number} wants {size} bytes, has {end - pos}")
-        yield number, kind, pos, pos + size
-        pos += size
+        found = read_field(buffer, pos, end)
+        pos = found[3]
+        yield found
 
 
 def varint(value: int) -> bytes:

@@ -1,0 +1,291 @@
+"""Read weights, solver states and means from Caffe's binary files, without parsing whole messages.
+
+In:   paths of .caffemodel, .solverstate and .binaryproto files of any age (V0, V1, current).
+Out:  LayerBlobs, SolverStateData, BlobArray: names, shapes and numpy views into the mapped file.
+Not here: writing (caffemodel_writer.py), matching names and shapes with a net (net.py), HDF5.
+
+Only name, type and blobs of a layer are looked at: forks of Caffe gave other fields the same
+numbers, so nothing else in the file can be trusted. There is no limit on the size of a file.
+"""
+
+from __future__ import annotations
+
+import math
+import mmap
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .errors import ProtoError
+from .proto_pool import MESSAGES
+from .upgrade_proto import v1_layer_type
+from .upgrade_v0 import V0_TYPES
+from .wire import (
+    I32,
+    I64,
+    LEN,
+    VARINT,
+    WireError,
+    fields,
+    looks_like_text,
+    read_field,
+    read_varint,
+    sniff,
+)
+
+_RUN = 1 << 16  # unpacked numbers looked at in one go
+
+
+@dataclass(frozen=True)
+class BlobArray:
+    """One blob of a file.
+
+    Attributes:
+        shape: of the blob; four numbers where `legacy`.
+        legacy: the file gives num, channels, height, width; a net's shape then matches when it is
+            equal after leading ones are added to four axes.
+        data: float32 or (double_data) float64, `shape`; a view into the file where it can be.
+        diff: likewise, or None where the file has none.
+    """
+
+    shape: tuple[int, ...]
+    legacy: bool
+    data: np.ndarray
+    diff: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class LayerBlobs:
+    """Name, type string (empty where the file has none) and blobs of one layer of a file."""
+
+    name: str
+    type: str
+    blobs: list[BlobArray] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class SolverStateData:
+    """What a .solverstate holds: iteration, path of the net, history blobs, step of multistep."""
+
+    iter: int
+    learned_net: str
+    history: list[BlobArray]
+    current_step: int
+
+
+def read_layers(path: str | os.PathLike[str]) -> list[LayerBlobs]:
+    """Read the layers of a .caffemodel, in their order, those without blobs too.
+
+    Raises:
+        ProtoError: the file is missing, empty, cut off, or not a .caffemodel.
+    """
+    file = _File(path, "a .caffemodel (binary NetParameter)")
+    layers = file.guarded(lambda: list(_net_layers(file)))
+    if not layers:
+        raise file.error("it holds no layers")
+    return layers
+
+
+def read_solver_state(path: str | os.PathLike[str]) -> SolverStateData:
+    """Read a .solverstate; ProtoError where it is missing, empty, cut off or something else."""
+    file = _File(path, "a .solverstate (binary SolverState)")
+    return file.guarded(lambda: _solver_state(file))
+
+
+def read_blob(path: str | os.PathLike[str]) -> BlobArray:
+    """Read a file of one blob, as a mean .binaryproto; ProtoError where it is something else."""
+    file = _File(path, "a .binaryproto (binary BlobProto)")
+    blob = file.guarded(lambda: _blob(file, 0, len(file.buffer)))
+    if blob.data.size == 0:
+        raise file.error("it holds no numbers")
+    return blob
+
+
+class _File:
+    """A mapped file with the checks that come before any reading, and errors that name it."""
+
+    def __init__(self, path: str | os.PathLike[str], want: str) -> None:
+        self.path, self.want = os.fspath(path), want
+        try:
+            with open(self.path, "rb") as file:
+                if os.fstat(file.fileno()).st_size == 0:
+                    raise self.error("the file is empty")
+                self.buffer = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except OSError as error:  # the first words are what genuine pycaffe says
+            why = error.strerror or error
+            raise ProtoError(f"Could not open file {self.path} ({why})") from error
+        head = self.buffer[:256]
+        kind = sniff(head) or ("text (a prototxt?)" if looks_like_text(head) else "")
+        if kind:
+            raise self.error(f"it is {kind}")
+
+    def error(self, got: str) -> ProtoError:
+        return ProtoError(f"{self.path}: {got}; want {self.want}. Was the file cut off, or is it "
+                          "another kind of file?")
+
+    def guarded(self, read: Any) -> Any:
+        try:
+            return read()
+        except WireError as error:
+            raise self.error(str(error)) from error
+
+    def message(self, start: int, end: int, kinds: dict[int, tuple[int, ...]]) -> Iterator[Any]:
+        """Fields of a message; those in `kinds` must have one of the wire types given there."""
+        for number, kind, a, b in fields(self.buffer, start, end):
+            if number in kinds:
+                _check_kind(number, kind, kinds[number], a)
+                yield number, kind, a, b
+
+    def text(self, start: int, end: int) -> str:
+        return self.buffer[start:end].decode("utf-8", "replace")
+
+
+def _check_kind(number: int, kind: int, allowed: tuple[int, ...], at: int) -> None:
+    if kind not in allowed:
+        raise WireError(f"byte {at}: field {number} is of another kind (wire type {kind})")
+
+
+def _net_layers(file: _File) -> Iterator[LayerBlobs]:
+    # NetParameter: 1 name, 2 layers (V1 or V0), 100 layer; 3 to 7 only to notice other messages.
+    kinds = {1: (LEN,), 2: (LEN,), 3: (LEN,), 5: (VARINT,), 6: (LEN,), 7: (VARINT,), 100: (LEN,)}
+    for number, _, start, end in file.message(0, len(file.buffer), kinds):
+        if number == 100:
+            yield _layer(file, start, end)
+        elif number == 2:
+            yield _old_layer(file, start, end)
+
+
+def _layer(file: _File, start: int, end: int) -> LayerBlobs:
+    layer = LayerBlobs("", "")
+    for number, _, a, b in file.message(start, end, {1: (LEN,), 2: (LEN,), 7: (LEN,)}):
+        if number == 7:
+            layer.blobs.append(_blob(file, a, b))
+        else:
+            layer = _with(layer, "name" if number == 1 else "type", file.text(a, b))
+    return layer
+
+
+def _old_layer(file: _File, start: int, end: int) -> LayerBlobs:
+    """A V1 layer (4 name, 5 type, 6 blobs), or the V0 layer (1 name, 2 type, 50 blobs) inside."""
+    layer = LayerBlobs("", "")
+    kinds = {1: (LEN,), 4: (LEN,), 5: (VARINT,), 6: (LEN,)}
+    for number, _, a, b in file.message(start, end, kinds):
+        if number == 6:
+            layer.blobs.append(_blob(file, a, b))
+        elif number == 4:
+            layer = _with(layer, "name", file.text(a, b))
+        elif number == 5:
+            known = a in MESSAGES["V1LayerParameter"].LayerType.values()
+            layer = _with(layer, "type", v1_layer_type(a) if known else "")
+        else:
+            layer = _v0_layer(file, a, b)
+    return layer
+
+
+def _v0_layer(file: _File, start: int, end: int) -> LayerBlobs:
+    layer = LayerBlobs("", "")
+    for number, _, a, b in file.message(start, end, {1: (LEN,), 2: (LEN,), 50: (LEN,)}):
+        if number == 50:
+            layer.blobs.append(_blob(file, a, b))
+        elif number == 1:
+            layer = _with(layer, "name", file.text(a, b))
+        else:
+            v1_type = V0_TYPES.get(file.text(a, b), "NONE")
+            value = MESSAGES["V1LayerParameter"].LayerType.Value(v1_type)
+            layer = _with(layer, "type", v1_layer_type(value))
+    return layer
+
+
+def _with(layer: LayerBlobs, key: str, value: str) -> LayerBlobs:
+    return LayerBlobs(**{"name": layer.name, "type": layer.type, "blobs": layer.blobs, key: value})
+
+
+def _solver_state(file: _File) -> SolverStateData:
+    numbers, learned_net, history = {1: 0, 4: 0}, "", []
+    kinds = {1: (VARINT,), 2: (LEN,), 3: (LEN,), 4: (VARINT,)}
+    seen = set()
+    for number, _, a, b in file.message(0, len(file.buffer), kinds):
+        seen.add(number)
+        if number in numbers:
+            numbers[number] = a
+        elif number == 2:
+            learned_net = file.text(a, b)
+        else:
+            history.append(_blob(file, a, b))
+    if 1 not in seen:
+        raise WireError("it has no iteration number")
+    return SolverStateData(numbers[1], learned_net, history, numbers[4])
+
+
+_BLOB_KINDS = {1: (VARINT,), 2: (VARINT,), 3: (VARINT,), 4: (VARINT,), 5: (LEN, I32),
+               6: (LEN, I32), 7: (LEN,), 8: (LEN, I64), 9: (LEN, I64)}
+
+
+def _blob(file: _File, start: int, end: int) -> BlobArray:
+    """A BlobProto: 1-4 legacy shape, 5 data, 6 diff, 7 shape, 8 double_data, 9 double_diff."""
+    old: dict[int, int] = {}
+    dims: list[int] = []
+    parts: dict[int, list[np.ndarray]] = {5: [], 6: [], 8: [], 9: []}
+    while start < end:
+        number, kind, a, b = read_field(file.buffer, start, end)
+        start = b
+        if number not in _BLOB_KINDS:
+            continue
+        _check_kind(number, kind, _BLOB_KINDS[number], a)
+        if kind == VARINT:
+            old[number] = a
+        elif number == 7:
+            dims.extend(_dims(file, a, b))
+        elif kind == LEN:
+            parts[number].append(_packed(file, number, a, b))
+        else:
+            values, start = _unpacked(file, number, a, end)
+            parts[number].append(values)
+    # Caffe: any one of the legacy fields makes the shape legacy, whatever `shape` says.
+    shape = tuple(old.get(n, 0) for n in (1, 2, 3, 4)) if old else tuple(dims)
+    data = _joined(parts[8] or parts[5], shape)
+    diff = _joined(parts[9] or parts[6], shape) if parts[9] or parts[6] else None
+    return BlobArray(shape, bool(old), data, diff)
+
+
+def _dims(file: _File, start: int, end: int) -> list[int]:
+    dims = []
+    for _, kind, a, b in file.message(start, end, {1: (LEN, VARINT)}):
+        if kind == VARINT:
+            dims.append(a)
+        while kind == LEN and a < b:
+            value, a = read_varint(file.buffer, a, b)
+            dims.append(value)
+    return dims
+
+
+def _packed(file: _File, number: int, start: int, end: int) -> np.ndarray:
+    dtype = np.dtype("<f4" if number < 8 else "<f8")
+    if (end - start) % dtype.itemsize:
+        raise WireError(f"byte {start}: {end - start} bytes are no whole number of {dtype.name}")
+    return np.frombuffer(file.buffer, dtype, (end - start) // dtype.itemsize, start)
+
+
+def _unpacked(file: _File, number: int, start: int, end: int) -> tuple[np.ndarray, int]:
+    """The run of numbers, each behind its own one-byte tag, whose first one starts at `start`."""
+    dtype = np.dtype("<f4" if number < 8 else "<f8")
+    step, first, pieces = 1 + dtype.itemsize, start - 1, []
+    while (count := min((end - first) // step, _RUN)) > 0:
+        table = np.frombuffer(file.buffer, np.uint8, count * step, first).reshape(count, step)
+        other = table[:, 0] != file.buffer[start - 1]
+        run = int(other.argmax()) if other.any() else count
+        pieces.append(table[:run, 1:].copy().view(dtype).reshape(-1))
+        first += run * step
+        if run < count:
+            break
+    return np.concatenate(pieces), first
+
+
+def _joined(parts: list[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+    values = parts[0] if len(parts) == 1 else np.concatenate([np.zeros(0, "<f4"), *parts])
+    if math.prod(shape) != values.size or any(dim >= 1 << 31 for dim in shape):
+        raise WireError(f"a blob of shape {shape} has {values.size} numbers")
+    return values.reshape(shape)
