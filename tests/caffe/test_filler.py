@@ -1,4 +1,4 @@
-"""Fillers against genuine Caffe, to the last bit: live where it is installed, recorded numbers elsewhere."""
+"""Fillers against genuine Caffe to the last bit: live where it is installed, recorded elsewhere."""
 
 from __future__ import annotations
 
@@ -57,11 +57,12 @@ def test_positive_unitball_rows_sum_to_one():
 
 
 def test_bilinear_by_hand():
-    np.testing.assert_allclose(filled((1, 1, 4, 4), 'type: "bilinear"')[0, 0, 1], [3 / 16, 9 / 16, 9 / 16, 3 / 16])
+    row = filled((1, 1, 4, 4), 'type: "bilinear"')[0, 0, 1]
+    np.testing.assert_allclose(row, [3 / 16, 9 / 16, 9 / 16, 3 / 16])
 
 
 @pytest.mark.parametrize(("shape", "text", "words"), [
-    ((2, 2), 'type: "gausian"', "Unknown filler name: gausian; known are bilinear, constant, gaussian, msra"),
+    ((2, 2), 'type: "gausian"', "Unknown filler name: gausian; known are bilinear, constant, "),
     ((2, 2), 'type: "gaussian" std: 0', "want std > 0"),
     ((2, 2), 'type: "gaussian" sparse: -2', "want -1"),
     ((2, 2), 'type: "gaussian" sparse: 3', "sparse 3"),

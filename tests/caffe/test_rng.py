@@ -23,19 +23,21 @@ def test_oracle_dropout_masks_follow_one_stream_over_two_passes(theirs, ratio):
     rng = RNG(31)
     for k in range(2):
         mask = rng.bernoulli(1.0 - float(np.float32(ratio)), 3000).reshape(3, 1000)
-        np.testing.assert_array_equal(record_rng.shorten(mask.astype(np.uint8)), theirs[f"dropout/{ratio}/{k}"])
+        got = record_rng.shorten(mask.astype(np.uint8))
+        np.testing.assert_array_equal(got, theirs[f"dropout/{ratio}/{k}"])
 
 
 def test_oracle_dropout_compares_in_double_precision(theirs):
     p = record_rng.edge_probability()
-    assert RNG(record_rng.EDGE_SEED).bernoulli(np.float32(p), 1)[0] == 1  # what single precision would say
-    assert RNG(record_rng.EDGE_SEED).bernoulli(p, 1)[0] == 0
+    seed = record_rng.EDGE_SEED
+    assert RNG(seed).bernoulli(np.float32(p), 1)[0] == 1  # what single precision would say
+    assert RNG(seed).bernoulli(p, 1)[0] == 0
     assert theirs["dropout/edge"][0] == 0
 
 
 def test_oracle_shuffle_order_of_image_data(theirs):
     labels = list(range(53))
-    RNG(RNG(41).draw()).shuffle(labels)  # Caffe: the layer's own generator, seeded from the process's
+    RNG(RNG(41).draw()).shuffle(labels)  # Caffe: the layer's own generator, seeded by the first
     assert labels == theirs["shuffle"].tolist()
 
 
@@ -96,9 +98,10 @@ def test_unseeded_streams_differ():
 
 
 @pytest.mark.parametrize("call", [
-    lambda r: r.uniform(2, 1, 3), lambda r: r.uniform(float("nan"), 1, 3), lambda r: r.gaussian(0, 0, 3),
-    lambda r: r.gaussian(0, -1, 3), lambda r: r.bernoulli(1.5, 3), lambda r: r.bernoulli(float("nan"), 3),
-    lambda r: r.uniform(0, 1, -1), lambda r: r.rand(0), lambda r: r.uniform(0, 1, 3, np.zeros(4, np.float32)),
+    lambda r: r.uniform(2, 1, 3), lambda r: r.uniform(float("nan"), 1, 3),
+    lambda r: r.gaussian(0, 0, 3), lambda r: r.gaussian(0, -1, 3), lambda r: r.bernoulli(1.5, 3),
+    lambda r: r.bernoulli(float("nan"), 3), lambda r: r.uniform(0, 1, -1), lambda r: r.rand(0),
+    lambda r: r.uniform(0, 1, 3, np.zeros(4, np.float32)),
 ])
 def test_bad_arguments_are_errors(call):
     with pytest.raises(CaffeError, match="want"):

@@ -1,6 +1,6 @@
 """Fillers: the first values of parameters and of dummy data.
 
-In:   a Blob and a FillerParameter; random numbers come from the generator of the process (common.rng).
+In:   a Blob and a FillerParameter; random numbers come from the process's generator (common.rng).
 Out:  blob.data filled, on the CPU whatever the mode, bit for bit as Caffe does with the same seed.
 Not here: which blob gets which filler (layers), upsampling weights by surgery.
 Source: BVLC filler.hpp.
@@ -29,8 +29,8 @@ def fill(blob: Blob, filler_param: Any) -> None:
         filler_param: type constant, uniform, gaussian, positive_unitball, xavier, msra or bilinear.
 
     Raises:
-        CaffeError: an unknown type, an empty blob, a shape or a value the filler cannot use, `sparse`
-            where it is not supported.
+        CaffeError: an unknown type, an empty blob, a shape or a value the filler cannot use,
+            `sparse` where it is not supported.
     """
     kind = filler_param.type
     if kind not in FILLERS:
@@ -38,8 +38,8 @@ def fill(blob: Blob, filler_param: Any) -> None:
     if not blob.count:
         raise _error(kind, f"got a blob of shape {blob.shape} without values, want count > 0")
     if kind != "gaussian" and filler_param.sparse != -1:
-        raise _error(kind, f"Sparsity not supported by this Filler.: got sparse {filler_param.sparse}; "
-                           "remove it or use type gaussian")
+        raise _error(kind, "Sparsity not supported by this Filler.: got sparse "
+                           f"{filler_param.sparse}; remove it or use type gaussian")
     FILLERS[kind](blob, filler_param)
 
 
@@ -55,7 +55,8 @@ def _uniform(blob: Blob, param: Any) -> None:
 
 def _gaussian(blob: Blob, param: Any) -> None:
     if not param.std > 0:
-        raise _error("gaussian", f"got std {param.std:g}, want std > 0; use type constant for equal values")
+        raise _error("gaussian", f"got std {param.std:g}, want std > 0; "
+                                 "use type constant for equal values")
     if param.sparse < -1:
         raise _error("gaussian", f"got sparse {param.sparse}, want -1 (none) or more")
     data = blob.data
@@ -65,7 +66,8 @@ def _gaussian(blob: Blob, param: Any) -> None:
     # Caffe: sparse is the expected number of non-zero weights of one output, hence / shape[0].
     outputs = blob.shape[0] if blob.shape else 0
     if not param.sparse <= outputs:
-        raise _error("gaussian", f"got sparse {param.sparse} for shape {blob.shape}, want 0 to shape[0] = {outputs}")
+        raise _error("gaussian", f"got sparse {param.sparse} for shape {blob.shape}, "
+                                 f"want 0 to shape[0] = {outputs}")
     rng().gaussian(param.mean, param.std, blob.count, data)
     data *= rng().bernoulli(_F32(param.sparse) / _F32(outputs), blob.count).reshape(blob.shape)
 
@@ -100,8 +102,8 @@ def _bilinear(blob: Blob, param: Any) -> None:
 
 
 FILLERS: dict[str, Callable[[Blob, Any], None]] = {
-    "constant": _constant, "uniform": _uniform, "gaussian": _gaussian, "positive_unitball": _positive_unitball,
-    "xavier": _xavier, "msra": _msra, "bilinear": _bilinear,
+    "constant": _constant, "uniform": _uniform, "gaussian": _gaussian, "xavier": _xavier,
+    "positive_unitball": _positive_unitball, "msra": _msra, "bilinear": _bilinear,
 }
 
 

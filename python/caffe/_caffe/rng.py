@@ -1,9 +1,9 @@
 """Caffe's random numbers, bit for bit: boost::mt19937 and the distributions Caffe draws from it.
 
 In:   a 32-bit seed, or None for the system's entropy.
-Out:  RNG: raw draws, uniform, Gaussian, Bernoulli numbers and shuffles. Every call takes exactly as many
-      draws from the stream as Caffe's call takes, so mixed calls stay in step.
-Not here: the generator of the process (common.rng), fillers, dropout on the GPU (no Caffe can repeat that).
+Out:  RNG: raw draws, uniform, Gaussian, Bernoulli numbers and shuffles. Every call takes exactly
+      as many draws from the stream as Caffe's call takes, so mixed calls stay in step.
+Not here: the generator of the process (common.rng), fillers, dropout on the GPU (not repeatable).
 Source: BVLC util/math_functions.cpp and util/rng.hpp over Boost.Random 1.56 or newer.
 """
 
@@ -26,7 +26,7 @@ class RNG:
     """One stream of Caffe's random numbers.
 
     Args:
-        seed: any integer, of which Caffe keeps the low 32 bits; None seeds from the system's entropy.
+        seed: any integer, of which Caffe keeps the low 32 bits; None: the system's entropy.
     """
 
     def __init__(self, seed: int | None = None) -> None:
@@ -65,7 +65,7 @@ class RNG:
     # -- distributions -------------------------------------------------------------------------
 
     def uniform(self, a: float, b: float, n: int, out: np.ndarray | None = None) -> np.ndarray:
-        """Return n numbers from [a, b], float32, flat; into `out` (contiguous, n numbers) where given.
+        """Return n numbers from [a, b], float32, flat; into `out` (contiguous) where given.
 
         Raises:
             CaffeError: a > b, or n < 0.
@@ -73,7 +73,7 @@ class RNG:
         low, high = np.float32(a), np.float32(b)
         if not low <= high:
             raise CaffeError(f"uniform: got min {low:g}, max {high:g}, want min <= max (a <= b)")
-        # Caffe: the upper bound is moved up by one float, and Boost draws again where it is reached.
+        # Caffe: the upper bound moves up by one float, and Boost draws again where it is reached.
         bound = np.nextafter(high, np.float32(np.inf))
         width = bound - low
         flat = _flat(n, out)
@@ -91,8 +91,9 @@ class RNG:
             done += len(value)
         return flat
 
-    def gaussian(self, mean: float, std: float, n: int, out: np.ndarray | None = None) -> np.ndarray:
-        """Return n normally distributed numbers, float32, flat; into `out` (contiguous) where given.
+    def gaussian(self, mean: float, std: float, n: int,
+                 out: np.ndarray | None = None) -> np.ndarray:
+        """Return n normally distributed numbers; as `uniform` otherwise.
 
         Raises:
             CaffeError: std <= 0, or n < 0.
@@ -112,8 +113,8 @@ class RNG:
         """Return n draws of 1 (with probability p) or 0, uint32, flat.
 
         Args:
-            p: in [0, 1]. A np.float32 is compared in single precision (Caffe's sparse gaussian filler),
-                a float in double precision (its dropout).
+            p: in [0, 1]. A np.float32 is compared in single precision (Caffe's sparse gaussian
+                filler), a float in double precision (its dropout).
             n: how many.
 
         Raises:
@@ -136,14 +137,14 @@ class RNG:
         return flat
 
     def shuffle(self, items: Any) -> None:
-        """Shuffle a list or array in place in the order of Caffe's shuffle (Fisher-Yates from the end)."""
+        """Shuffle a list or array in place as Caffe's shuffle does (Fisher-Yates from the end)."""
         for i in range(len(items) - 1, 0, -1):
             j = self._uniform_int(i)
             if i != j:
                 items[i], items[j] = _copied(items[j]), _copied(items[i])
 
     def _uniform_int(self, last: int) -> int:
-        """Draw from 0 to last: Boost divides the range into equal buckets and draws again above them."""
+        """Draw from 0 to last: Boost divides draws into equal buckets, again above them."""
         bucket, rest = divmod(_DRAW_MAX, last + 1)
         if rest == last:
             bucket += 1
@@ -168,5 +169,6 @@ def _flat(n: int, out: np.ndarray | None) -> np.ndarray:
     if out is None:
         return np.empty(_count(n), np.float32)
     if out.size != n or out.dtype != np.float32 or not out.flags.c_contiguous:
-        raise CaffeError(f"random numbers: got out of {out.size} {out.dtype}, want {n} contiguous float32")
+        raise CaffeError(f"random numbers: got out of {out.size} {out.dtype}, "
+                         f"want {n} contiguous float32")
     return out.reshape(-1)

@@ -1,11 +1,11 @@
-"""Normal and exponential random numbers by the ziggurat method, in the draws and the rounding of Boost.
+"""Normal and exponential numbers by the ziggurat method, with the draws and rounding of Boost.
 
 In:   an RNG, of which `peek` and `skip` (and `draw`) are used.
 Out:  fill_normal: standard normal float32 numbers.
 Not here: mean and standard deviation (rng.py).
-Source: Marsaglia and Tsang 2000, in the form of Boost.Random >= 1.56: 128 layers for the normal, 256 for the
-        exponential distribution; one draw gives the layer (low bits), the sign, and 24 bits of abscissa.
-        Older Boosts used Box-Muller: there the streams of 2015 differ by platform.
+Source: Marsaglia and Tsang 2000, in the form of Boost.Random >= 1.56: 128 layers for the normal,
+        256 for the exponential distribution; one draw gives the layer (low bits), the sign, and 24
+        bits of abscissa. Older Boosts used Box-Muller: the streams of 2015 differ by platform.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _TAIL_NORMAL = 3.4426198558966521214  # where the tail starts, for 128 layers of equal area
 _TAIL_EXPONENTIAL = 7.6971174701310497140  # the same for 256 layers
-_ROUNDS_UP_TO_ONE = 2**32 - 128  # draws from here on are 1.0 as float32 / 2**32; Boost then draws again
+_ROUNDS_UP_TO_ONE = 2**32 - 128  # as float32 / 2**32 these are 1; Boost then draws again
 _F32 = np.float32
 _LOW_BYTE = 0 if sys.byteorder == "little" else 3  # of a 32-bit word in memory
 
@@ -41,13 +41,16 @@ def _layers(count: int, tail: float, area: float, density: Callable[[float], flo
 
 def _normal_layers() -> tuple[np.ndarray, np.ndarray]:
     tail = _TAIL_NORMAL
-    area = tail * math.exp(-tail * tail / 2) + math.sqrt(math.pi / 2) * math.erfc(tail / math.sqrt(2))
-    return _layers(128, tail, area, lambda x: math.exp(-x * x / 2), lambda y: math.sqrt(-2 * math.log(y)))
+    beyond = math.sqrt(math.pi / 2) * math.erfc(tail / math.sqrt(2))
+    area = tail * math.exp(-tail * tail / 2) + beyond
+    return _layers(128, tail, area, lambda x: math.exp(-x * x / 2),
+                   lambda y: math.sqrt(-2 * math.log(y)))
 
 
 def _exponential_layers() -> tuple[np.ndarray, np.ndarray]:
     tail = _TAIL_EXPONENTIAL
-    return _layers(256, tail, (tail + 1) * math.exp(-tail), lambda x: math.exp(-x), lambda y: -math.log(y))
+    area = (tail + 1) * math.exp(-tail)
+    return _layers(256, tail, area, lambda x: math.exp(-x), lambda y: -math.log(y))
 
 
 _X, _Y = _normal_layers()
@@ -109,7 +112,7 @@ def _fill_some(rng: RNG, out: np.ndarray) -> int:
 
 
 def _every_other_of_runs(unsure: np.ndarray) -> np.ndarray:
-    """Mark which unsure draws start a number: the draw after one belongs to it, so every other of a run."""
+    """Mark which unsure draws start a number: the draw after such a one belongs to it."""
     index = np.arange(len(unsure))
     breaks = np.ones(len(unsure), bool)
     breaks[1:] = np.diff(unsure) != 1
@@ -120,7 +123,8 @@ def _every_other_of_runs(unsure: np.ndarray) -> np.ndarray:
 def _under_curve(layer: np.ndarray, x: np.ndarray, words: np.ndarray) -> np.ndarray:
     """Tell which points (x, a height drawn within the layer) are under the normal density."""
     y = _BASE[layer] + words.astype(_F32) * _F32(2.0**-32) * _RISE[layer]
-    density = np.exp((-(x * x) / _F32(2)).astype(np.float64)).astype(_F32)  # as C's expf: rounded once
+    exponent = (-(x * x) / _F32(2)).astype(np.float64)
+    density = np.exp(exponent).astype(_F32)  # as C's expf: rounded once
     return y < density
 
 
