@@ -2,7 +2,8 @@
 
 In:   paths of .caffemodel, .solverstate and .binaryproto files of any age (V0, V1, current).
 Out:  LayerBlobs, SolverStateData, BlobArray: names, shapes and numpy views into the mapped file.
-Not here: writing (caffemodel_writer.py), matching names and shapes with a net (net.py), HDF5.
+Not here: how one blob is laid out (blobproto.py), how files are written (caffemodel_writer.py,
+    whose functions are offered here too), matching names and shapes with a net (net.py), HDF5.
 
 Only name, type and blobs of a layer are looked at: forks of Caffe gave other fields the same
 numbers, so nothing else in the file can be trusted. There is no limit on the size of a file.
@@ -10,51 +11,22 @@ numbers, so nothing else in the file can be trusted. There is no limit on the si
 
 from __future__ import annotations
 
-import math
 import mmap
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
+from .blobproto import BlobArray, decode_blob
+from .caffemodel_writer import write_blob, write_net, write_solver_state
 from .errors import ProtoError
 from .proto_pool import MESSAGES
 from .upgrade_proto import v1_layer_type
 from .upgrade_v0 import V0_TYPES
-from .wire import (
-    I32,
-    I64,
-    LEN,
-    VARINT,
-    WireError,
-    fields,
-    looks_like_text,
-    read_field,
-    read_varint,
-    sniff,
-)
+from .wire import LEN, VARINT, WireError, check_kind, fields, looks_like_text, sniff
 
-_RUN = 1 << 16  # unpacked numbers looked at in one go
-
-
-@dataclass(frozen=True)
-class BlobArray:
-    """One blob of a file.
-
-    Attributes:
-        shape: of the blob; four numbers where `legacy`.
-        legacy: the file gives num, channels, height, width; a net's shape then matches when it is
-            equal after leading ones are added to four axes.
-        data: float32 or (double_data) float64, `shape`; a view into the file where it can be.
-        diff: likewise, or None where the file has none.
-    """
-
-    shape: tuple[int, ...]
-    legacy: bool
-    data: np.ndarray
-    diff: np.ndarray | None = None
+__all__ = ["BlobArray", "LayerBlobs", "SolverStateData", "read_blob", "read_layers",
+           "read_solver_state", "write_blob", "write_net", "write_solver_state"]
 
 
 @dataclass(frozen=True)
@@ -98,7 +70,7 @@ def read_solver_state(path: str | os.PathLike[str]) -> SolverStateData:
 def read_blob(path: str | os.PathLike[str]) -> BlobArray:
     """Read a file of one blob, as a mean .binaryproto; ProtoError where it is something else."""
     file = _File(path, "a .binaryproto (binary BlobProto)")
-    blob = file.guarded(lambda: _blob(file, 0, len(file.buffer)))
+    blob = file.guarded(lambda: decode_blob(file.buffer, 0, len(file.buffer)))
     if blob.data.size == 0:
         raise file.error("it holds no numbers")
     return blob
@@ -136,16 +108,11 @@ class _File:
         """Fields of a message; those in `kinds` must have one of the wire types given there."""
         for number, kind, a, b in fields(self.buffer, start, end):
             if number in kinds:
-                _check_kind(number, kind, kinds[number], a)
+                check_kind(number, kind, kinds[number], a)
                 yield number, kind, a, b
 
     def text(self, start: int, end: int) -> str:
         return self.buffer[start:end].decode("utf-8", "replace")
-
-
-def _check_kind(number: int, kind: int, allowed: tuple[int, ...], at: int) -> None:
-    if kind not in allowed:
-        raise WireError(f"byte {at}: field {number} is of another kind (wire type {kind})")
 
 
 def _net_layers(file: _File) -> Iterator[LayerBlobs]:
@@ -162,7 +129,7 @@ def _layer(file: _File, start: int, end: int) -> LayerBlobs:
     layer = LayerBlobs("", "")
     for number, _, a, b in file.message(start, end, {1: (LEN,), 2: (LEN,), 7: (LEN,)}):
         if number == 7:
-            layer.blobs.append(_blob(file, a, b))
+            layer.blobs.append(decode_blob(file.buffer, a, b))
         else:
             layer = _with(layer, "name" if number == 1 else "type", file.text(a, b))
     return layer
@@ -174,7 +141,7 @@ def _old_layer(file: _File, start: int, end: int) -> LayerBlobs:
     kinds = {1: (LEN,), 4: (LEN,), 5: (VARINT,), 6: (LEN,)}
     for number, _, a, b in file.message(start, end, kinds):
         if number == 6:
-            layer.blobs.append(_blob(file, a, b))
+            layer.blobs.append(decode_blob(file.buffer, a, b))
         elif number == 4:
             layer = _with(layer, "name", file.text(a, b))
         elif number == 5:
@@ -189,7 +156,7 @@ def _v0_layer(file: _File, start: int, end: int) -> LayerBlobs:
     layer = LayerBlobs("", "")
     for number, _, a, b in file.message(start, end, {1: (LEN,), 2: (LEN,), 50: (LEN,)}):
         if number == 50:
-            layer.blobs.append(_blob(file, a, b))
+            layer.blobs.append(decode_blob(file.buffer, a, b))
         elif number == 1:
             layer = _with(layer, "name", file.text(a, b))
         else:
@@ -214,78 +181,7 @@ def _solver_state(file: _File) -> SolverStateData:
         elif number == 2:
             learned_net = file.text(a, b)
         else:
-            history.append(_blob(file, a, b))
+            history.append(decode_blob(file.buffer, a, b))
     if 1 not in seen:
         raise WireError("it has no iteration number")
     return SolverStateData(numbers[1], learned_net, history, numbers[4])
-
-
-_BLOB_KINDS = {1: (VARINT,), 2: (VARINT,), 3: (VARINT,), 4: (VARINT,), 5: (LEN, I32),
-               6: (LEN, I32), 7: (LEN,), 8: (LEN, I64), 9: (LEN, I64)}
-
-
-def _blob(file: _File, start: int, end: int) -> BlobArray:
-    """A BlobProto: 1-4 legacy shape, 5 data, 6 diff, 7 shape, 8 double_data, 9 double_diff."""
-    old: dict[int, int] = {}
-    dims: list[int] = []
-    parts: dict[int, list[np.ndarray]] = {5: [], 6: [], 8: [], 9: []}
-    while start < end:
-        number, kind, a, b = read_field(file.buffer, start, end)
-        start = b
-        if number not in _BLOB_KINDS:
-            continue
-        _check_kind(number, kind, _BLOB_KINDS[number], a)
-        if kind == VARINT:
-            old[number] = a
-        elif number == 7:
-            dims.extend(_dims(file, a, b))
-        elif kind == LEN:
-            parts[number].append(_packed(file, number, a, b))
-        else:
-            values, start = _unpacked(file, number, a, end)
-            parts[number].append(values)
-    # Caffe: any one of the legacy fields makes the shape legacy, whatever `shape` says.
-    shape = tuple(old.get(n, 0) for n in (1, 2, 3, 4)) if old else tuple(dims)
-    data = _joined(parts[8] or parts[5], shape)
-    diff = _joined(parts[9] or parts[6], shape) if parts[9] or parts[6] else None
-    return BlobArray(shape, bool(old), data, diff)
-
-
-def _dims(file: _File, start: int, end: int) -> list[int]:
-    dims = []
-    for _, kind, a, b in file.message(start, end, {1: (LEN, VARINT)}):
-        if kind == VARINT:
-            dims.append(a)
-        while kind == LEN and a < b:
-            value, a = read_varint(file.buffer, a, b)
-            dims.append(value)
-    return dims
-
-
-def _packed(file: _File, number: int, start: int, end: int) -> np.ndarray:
-    dtype = np.dtype("<f4" if number < 8 else "<f8")
-    if (end - start) % dtype.itemsize:
-        raise WireError(f"byte {start}: {end - start} bytes are no whole number of {dtype.name}")
-    return np.frombuffer(file.buffer, dtype, (end - start) // dtype.itemsize, start)
-
-
-def _unpacked(file: _File, number: int, start: int, end: int) -> tuple[np.ndarray, int]:
-    """The run of numbers, each behind its own one-byte tag, whose first one starts at `start`."""
-    dtype = np.dtype("<f4" if number < 8 else "<f8")
-    step, first, pieces = 1 + dtype.itemsize, start - 1, []
-    while (count := min((end - first) // step, _RUN)) > 0:
-        table = np.frombuffer(file.buffer, np.uint8, count * step, first).reshape(count, step)
-        other = table[:, 0] != file.buffer[start - 1]
-        run = int(other.argmax()) if other.any() else count
-        pieces.append(table[:run, 1:].copy().view(dtype).reshape(-1))
-        first += run * step
-        if run < count:
-            break
-    return np.concatenate(pieces), first
-
-
-def _joined(parts: list[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
-    values = parts[0] if len(parts) == 1 else np.concatenate([np.zeros(0, "<f4"), *parts])
-    if math.prod(shape) != values.size or any(dim >= 1 << 31 for dim in shape):
-        raise WireError(f"a blob of shape {shape} has {values.size} numbers")
-    return values.reshape(shape)

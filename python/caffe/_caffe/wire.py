@@ -87,6 +87,12 @@ def fields(buffer: Any, pos: int, end: int) -> Iterator[tuple[int, int, int, int
         yield found
 
 
+def check_kind(number: int, kind: int, allowed: tuple[int, ...], at: int) -> None:
+    """Raise WireError unless a field has one of the wire types that it can have."""
+    if kind not in allowed:
+        raise WireError(f"byte {at}: field {number} is of another kind (wire type {kind})")
+
+
 def varint(value: int) -> bytes:
     """Encode an integer; negative ones take ten bytes, as protobuf's int32 and int64 do."""
     value &= (1 << 64) - 1
