@@ -1,0 +1,38 @@
+"""Elementary layers against genuine Caffe, recorded and (where it is installed) live, and against differences."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.caffe.elementary_cases import CASES, run
+from tests.reference import record_elementary
+
+FORWARD, BACKWARD = 2e-5, 5e-5  # relative; single precision, another order of sums
+
+
+def check(case, answers):
+    prefix = f"{case.name}/"
+    want = {name.removeprefix(prefix): value for name, value in answers.items() if name.startswith(prefix)}
+    got = run(case)
+    assert set(got) == set(want), "stale record? python -m tests.reference.record_elementary"
+    for name, value in want.items():
+        assert got[name].shape == value.shape, name
+        bound = (BACKWARD if "diff" in name else FORWARD) * max(np.abs(value).max(initial=0), 1e-30)
+        np.testing.assert_allclose(got[name], value, rtol=0, atol=bound, err_msg=f"{case.name} {name}")
+
+
+@pytest.fixture(scope="module")
+def recorded():
+    return record_elementary.load()
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_oracle_recorded(case, recorded):
+    check(case, recorded)
+
+
+def test_oracle_live():
+    answers = record_elementary.ask_oracle()
+    for case in CASES:
+        check(case, answers)
