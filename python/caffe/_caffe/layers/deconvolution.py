@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import torch
+
+from .. import upsampling
 from ..base_convolution import BaseConvolutionLayer
 from ..layer_factory import register_layer
 
 
 @register_layer("Deconvolution")
 class DeconvolutionLayer(BaseConvolutionLayer):
-    """Weight (channels, num_output / group, kernel...)."""
+    """Weight (channels, num_output / group, kernel...).
+
+    Where each channel only feeds its own output, as bilinear upsampling does, the products with the zeros
+    between channels are left out; the weight is looked at in every pass, for it may be edited at any time.
+    """
 
     transposed = True
 
@@ -16,3 +23,30 @@ class DeconvolutionLayer(BaseConvolutionLayer):
         """Return stride (length - 1) + extent - 2 pad."""
         extent = self.dilation[axis] * (self.kernel[axis] - 1) + 1
         return self.stride[axis] * (length - 1) + extent - 2 * self.pad[axis]
+
+    def convolve(self, x, weight, bias, out):
+        """Write the upsampled bottom into `out`."""
+        kernels = self._kernels(x, weight)
+        if kernels is None:
+            super().convolve(x, weight, bias, out)
+            return
+        upsampling.upsample(x, kernels, self.stride, self.pad, out)
+        if bias is not None:
+            out.add_(bias.view(-1, 1, 1))
+
+    def data_gradient(self, dy, x, weight, out):
+        """Write the gradient of a bottom into `out`; x gives only the shape."""
+        kernels = self._kernels(dy, weight)
+        if kernels is None:
+            super().data_gradient(dy, x, weight, out)
+        else:
+            upsampling.upsample_backward(dy, kernels, self.stride, self.pad, out)
+
+    def _kernels(self, values, weight):
+        """Return one kernel a channel (C, h, w) where that is all the weight holds, else None."""
+        if not (self.num_spatial_axes == 2 and self.channels == self.num_output and self.dilation == [1, 1]
+                and self.group in (1, self.channels) and upsampling.serves(self.kernel, self.stride)):
+            return None
+        kernels = weight[:, 0] if self.group > 1 else upsampling.diagonal(weight)
+        # Inf or NaN times the zeros left out would be NaN.
+        return kernels if kernels is not None and bool(torch.isfinite(values.sum())) else None

@@ -1,0 +1,86 @@
+"""Upsampling of each channel by its own kernel, as a few matrix products.
+
+In:   x (N, C, h, w); one kernel a channel (C, kh, kw); stride and pad of the Deconvolution.
+Out:  what the Deconvolution with these kernels and zeros between channels computes, and its data gradient.
+Not here: when this applies (layers/deconvolution.py), the gradient of the kernels.
+How: with r = ceil(kernel / stride), each stride x stride block of the output is a weighted sum of r x r
+neighbours in x: one product of (neighbours, r r) and (r r, stride stride) a channel. Measured for 21 channels,
+16 x 16 to 544 x 544: 3.7 ms, against 26 ms for a grouped and 59 ms for a full transposed convolution.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch.nn import functional
+
+MAX_TAPS = 4  # neighbours an axis up to which gathering them pays
+
+
+def serves(kernel: Sequence[int], stride: Sequence[int]) -> bool:
+    """Tell whether kernel and stride suit this way."""
+    return all(s > 1 and _taps(k, s) <= MAX_TAPS for k, s in zip(kernel, stride, strict=True))
+
+
+def diagonal(weight: torch.Tensor) -> torch.Tensor | None:
+    """Return the kernels weight[c, c] as (C, kh, kw) if all others are exactly zero, else None.
+
+    Args:
+        weight: (C, C, kh, kw), contiguous.
+    """
+    channels, area = weight.shape[0], weight.shape[2] * weight.shape[3]
+    if channels > 1:
+        # Without the first kernel, rows of C + 1 kernels end in a diagonal one each.
+        rest = weight.flatten()[area:].view(channels - 1, channels + 1, area)[:, :-1]
+        if bool(rest.any()):
+            return None
+    return weight.diagonal().permute(2, 0, 1)
+
+
+def upsample(x: torch.Tensor, kernels: torch.Tensor, stride: Sequence[int], pad: Sequence[int],
+             out: torch.Tensor) -> None:
+    """Write the upsampled x into out (N, C, H, W)."""
+    (n, c, h, w), (sh, sw) = x.shape, stride
+    matrix, rh, rw = _matrix(kernels, stride)
+    rows, columns = h + rh - 1, w + rw - 1
+    padded = functional.pad(x, [rw - 1, rw - 1, rh - 1, rh - 1])
+    # neighbour (a, b) of block (i, j) is x[i - a, j - b]
+    near = torch.stack([padded[:, :, rh - 1 - a:rh - 1 - a + rows, rw - 1 - b:rw - 1 - b + columns]
+                        for a in range(rh) for b in range(rw)], dim=-1)  # (N, C, rows, columns, rh rw)
+    blocks = torch.matmul(near.view(n, c, rows * columns, rh * rw), matrix).view(n, c, rows, columns, sh, sw)
+    blocks = blocks.permute(0, 1, 2, 4, 3, 5)  # (N, C, rows, sh, columns, sw)
+    if out.shape[2:] == (rows * sh, columns * sw):
+        out.view(n, c, rows, sh, columns, sw).copy_(blocks)
+        return
+    whole = blocks.reshape(n, c, rows * sh, columns * sw)
+    out.copy_(whole[:, :, pad[0]:pad[0] + out.shape[2], pad[1]:pad[1] + out.shape[3]])
+
+
+def upsample_backward(dy: torch.Tensor, kernels: torch.Tensor, stride: Sequence[int], pad: Sequence[int],
+                      out: torch.Tensor) -> None:
+    """Write the gradient of x into out (N, C, h, w), given that of the upsampled."""
+    (n, c, h, w), (sh, sw) = out.shape, stride
+    matrix, rh, rw = _matrix(kernels, stride)
+    rows, columns = h + rh - 1, w + rw - 1
+    after = rows * sh - dy.shape[2] - pad[0], columns * sw - dy.shape[3] - pad[1]
+    if any(pad) or any(after):
+        dy = functional.pad(dy, [pad[1], after[1], pad[0], after[0]])
+    blocks = dy.view(n, c, rows, sh, columns, sw).permute(0, 1, 2, 4, 3, 5).reshape(n, c, rows * columns, sh * sw)
+    near = torch.matmul(blocks, matrix.transpose(1, 2)).view(n, c, rows, columns, rh, rw)
+    out.zero_()
+    for a in range(rh):
+        for b in range(rw):
+            out.add_(near[:, :, a:a + h, b:b + w, a, b])
+
+
+def _taps(kernel: int, stride: int) -> int:
+    return -(-kernel // stride)
+
+
+def _matrix(kernels: torch.Tensor, stride: Sequence[int]) -> tuple[torch.Tensor, int, int]:
+    """Return kernels as (C, rh rw, sh sw), with zeros up to whole strides, and rh, rw."""
+    (c, kh, kw), (sh, sw) = kernels.shape, stride
+    rh, rw = _taps(kh, sh), _taps(kw, sw)
+    whole = functional.pad(kernels, [0, rw * sw - kw, 0, rh * sh - kh])
+    return whole.reshape(c, rh, sh, rw, sw).permute(0, 1, 3, 2, 4).reshape(c, rh * rw, sh * sw), rh, rw
