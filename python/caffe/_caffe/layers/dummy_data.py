@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..filler import fill
+from ..filler import FILLERS, fill
 from ..layer import Layer
 from ..layer_factory import register_layer
 
@@ -31,6 +31,9 @@ class DummyDataLayer(Layer):
         if len(param.data_filler) not in (0, 1, tops):
             self.fail(f"Number of data fillers must be 0, 1 or equal to the number of tops: {tops}; "
                       f"you specified {len(param.data_filler)} data fillers.")
+        for filler in param.data_filler:  # most are drawn at forward only: refuse a wrong name now
+            if filler.type not in FILLERS:
+                self.fail(f"Unknown filler name: {filler.type}; known are {', '.join(sorted(FILLERS))}")
         self.legacy = any(getattr(param, name) for name in _LEGACY)
         if self.legacy and param.shape:
             self.fail("Both shape and legacy fields were specified")
