@@ -1,0 +1,88 @@
+# The pipeline as file targets: data -> classifier -> cast -> FCN-32s -> 16s -> 8s -> scores.
+# Every stage is a file, made once; a stage that was killed goes on where it stopped.
+
+DATASET ?= shapes
+GPU ?=
+VOC ?= data/pascal/VOC2011
+SQUEEZENET ?= models/ilsvrc-nets/squeezenet_v1.0.caffemodel
+
+SETUP := .venv/.complete
+PYTHON := .venv/bin/python
+NETS := $(patsubst models/%/solver.prototxt,%,$(wildcard models/*/solver.prototxt))
+CLASSIFIERS := shapes-vgg16
+weights = models/$(1)/$(1).caffemodel
+
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.PHONY: help setup data nets fcn32s fcn16s fcn8s test check bench
+
+help:
+	@echo "make fcn32s && make fcn16s && make fcn8s   train and score the three nets, coarse to fine"
+	@echo "make NET      train and score one of: $(NETS)"
+	@echo "make setup    the environment, .venv (all targets call it)"
+	@echo "make data     the embedded data set, data/shapes"
+	@echo "make nets     write models/*/*.prototxt anew from nets/ and solvers/"
+	@echo "make test     the tests;  make check: ruff, mypy, tests, nets fresh"
+	@echo "make bench    times and memory on this machine"
+	@echo "Variables: DATASET=shapes|voc (now $(DATASET))  GPU=N (now: $(or $(GPU),the CPU))"
+	@echo "           VOC=folder (now $(VOC))  SQUEEZENET=caffemodel"
+	@echo "Results: models/NET/{NET.caffemodel,loss.png,val.png}, results/NET.json"
+
+setup: $(SETUP)
+$(SETUP): requirements.txt requirements-dev.txt setup.sh
+	@bash setup.sh
+
+data: data/shapes/.complete
+data/shapes/.complete: | $(SETUP)
+	@$(PYTHON) -m data.shapes.generate
+
+nets: $(SETUP)
+	@$(PYTHON) -m nets --out models
+	@$(PYTHON) -m solvers --out models
+
+# -- every net: trained by its recipe, then scored -------------------------------------------------
+
+fcn32s fcn16s fcn8s: %: $(DATASET)-%
+
+define net_rules
+.PHONY: $(1)
+$(1): $(if $(filter $(1),$(CLASSIFIERS)),$(call weights,$(1)),results/$(1).json)
+$(call weights,$(1)): $(addprefix models/$(1)/,solver.prototxt train.prototxt val.prototxt) | $(SETUP)
+	@$(PYTHON) -m solvers.solve $(1) $$(solve_options) $(if $(GPU),--gpu $(GPU))
+results/$(1).json: $(call weights,$(1))
+	@$(PYTHON) score.py --net $(1) --split seg11valid $$(score_options) $(if $(GPU),--gpu $(GPU)) --out $$@
+endef
+$(foreach net,$(NETS),$(eval $(call net_rules,$(net))))
+
+# -- what each starts from -------------------------------------------------------------------------
+
+$(call weights,shapes-vgg16): | data/shapes/.complete
+$(call weights,shapes-fcn32s): models/shapes-vgg16/shapes-vgg16-fcn.caffemodel | data/shapes/.complete
+$(call weights,shapes-fcn16s): $(call weights,shapes-fcn32s)
+$(call weights,shapes-fcn8s): $(call weights,shapes-fcn16s)
+$(call weights,voc-fcn32s) $(call weights,voc-fcn8s-atonce): models/ilsvrc-nets/vgg16-fcn.caffemodel
+$(call weights,voc-fcn16s): $(call weights,voc-fcn32s)
+$(call weights,voc-fcn8s): $(call weights,voc-fcn16s)
+
+$(call weights,voc-fcn-squeezenet): solve_options = --voc-dir $(VOC) --init $(SQUEEZENET)
+results/voc-fcn-squeezenet.json: score_options = --voc-dir $(VOC)
+
+models/shapes-vgg16/shapes-vgg16-fcn.caffemodel: $(call weights,shapes-vgg16)
+	@$(PYTHON) -m surgery.base_nets shapes-vgg16
+models/ilsvrc-nets/vgg16-fcn.caffemodel: | $(SETUP)
+	@$(PYTHON) -m surgery.base_nets ilsvrc-vgg16
+
+# -- tests -----------------------------------------------------------------------------------------
+
+test: $(SETUP)
+	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2
+
+check: $(SETUP)
+	@$(PYTHON) -m ruff check .
+	@$(PYTHON) -m mypy python/caffe nets
+	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 --cov --cov-report=term:skip-covered
+	@$(PYTHON) -m nets --out models --check
+	@$(PYTHON) -m solvers --out models --check
+
+bench: $(SETUP)
+	@$(PYTHON) -m bench
