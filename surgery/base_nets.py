@@ -1,0 +1,166 @@
+"""Cast a classifier to a fully convolutional net: the caffemodels that FCNs start from.
+
+In:   a classifier's caffemodel (InnerProduct fc6, fc7, fc8) and the prototxts of both forms.
+Out:  a caffemodel with fc6 and fc7 as convolutions, fc8 dropped; on disk whole or not at all.
+Not here: heads of FCNs (nets/), training (solvers/), downloads (data/).
+Run:  python -m surgery.base_nets NAME
+Source: Long et al. 2015, section 3.1; the release never published vgg16-fcn.caffemodel.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Union
+
+import caffe
+import startup
+from nets.prototxt import write_prototxt
+from nets.zoo import emit
+from surgery.report import Report, SurgeryError
+from surgery.transplant import transplant
+
+PathLike = Union[str, "os.PathLike[str]"]
+
+
+@dataclass(frozen=True)
+class BaseNet:
+    """A classifier, and where its convolutional form goes."""
+
+    classifier: str  # name in the zoo, InnerProduct form
+    fcn: str         # name in the zoo, convolutional form
+    weights: str     # caffemodel of the classifier
+    out: str         # caffemodel to write
+    origin: str      # where the classifier's caffemodel comes from
+    size: int = 0    # in bytes, 0: not known beforehand
+    sha1: str = ""
+
+
+BASE_NETS = {
+    "vgg16-fcn": BaseNet(
+        "ilsvrc-vgg16", "ilsvrc-vgg16-fcn",
+        "models/ilsvrc-nets/VGG_ILSVRC_16_layers.caffemodel",
+        "models/ilsvrc-nets/vgg16-fcn.caffemodel",
+        "http://www.robots.ox.ac.uk/~vgg/software/very_deep/caffe/VGG_ILSVRC_16_layers.caffemodel",
+        553_432_081, "9363e1f6d65f7dba68c4f27a1e62105cdf6c4e24"),
+    "shapes-vgg16-fcn": BaseNet(
+        "shapes-vgg16", "shapes-vgg16-fcn",
+        "models/shapes-vgg16/shapes-vgg16.caffemodel",
+        "models/shapes-vgg16/shapes-vgg16-fcn.caffemodel",
+        "`make shapes-vgg16`, which trains it"),
+}
+
+
+def cast(classifier: PathLike, weights: PathLike, fcn: PathLike, out: PathLike) -> Report:
+    """Write the weights of a classifier in fully convolutional form.
+
+    Args:
+        classifier: prototxt with the layers the weights belong to.
+        weights: the classifier's caffemodel; V1 files will do.
+        fcn: prototxt with the same layer names, fully connected ones as convolutions.
+        out: caffemodel to write; its folder is made. What is there stays until the new one is
+            whole.
+
+    Returns:
+        Report of what was copied, coerced and dropped.
+
+    Raises:
+        SurgeryError: a file is missing, counts differ, or a layer of `fcn` gets nothing.
+    """
+    for path, what in ((classifier, "prototxt"), (weights, "caffemodel"), (fcn, "prototxt")):
+        if not os.path.isfile(path):
+            raise SurgeryError(f"cast: {what} '{path}' is missing")
+    new_net = caffe.Net(str(fcn), caffe.TEST)
+    report = transplant(new_net, caffe.Net(str(classifier), str(weights), caffe.TEST))
+    if report.kept:
+        raise SurgeryError(f"cast: the classifier has nothing for "
+                           f"{', '.join(o.layer for o in report.kept)}; give both prototxts the "
+                           f"same layer names")
+    save_whole(new_net, out)
+    return report
+
+
+def save_whole(net: caffe.Net, out: PathLike) -> None:
+    """Save a net's parameters by way of a temporary file in the same folder."""
+    target = Path(out)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part",
+                                         dir=str(target.parent))
+    os.close(handle)
+    try:
+        net.save(temporary)
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)  # mkstemp gives 0600
+        os.replace(temporary, target)
+    finally:
+        if os.path.exists(temporary):
+            os.unlink(temporary)
+
+
+def require(base: BaseNet) -> None:
+    """Check that the classifier's caffemodel is there and, where it is known, the published one.
+
+    Raises:
+        SurgeryError: missing or another file; says from where it comes and to which place.
+    """
+    want = f"{base.size:,} bytes, sha1 {base.sha1}" if base.sha1 else "a trained classifier"
+    if not os.path.isfile(base.weights):
+        raise SurgeryError(f"'{base.weights}' is missing ({want}); get it from {base.origin} and "
+                           f"put it there")
+    size = os.path.getsize(base.weights)
+    if base.size and size != base.size:
+        raise SurgeryError(f"'{base.weights}' has {size:,} bytes, want {want}; fetch it again from "
+                           f"{base.origin}, or name a file of your own with --weights")
+    if base.sha1 and _sha1(base.weights) != base.sha1:
+        raise SurgeryError(f"'{base.weights}' has sha1 {_sha1(base.weights)}, want {want}; fetch "
+                           f"it again from {base.origin}, or name a file of your own with "
+                           f"--weights")
+
+
+def _sha1(path: PathLike) -> str:
+    digest = hashlib.sha1()
+    with open(path, "rb") as stream:
+        for chunk in iter(lambda: stream.read(1 << 20), b""):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def cast_base_net(name: str, weights: PathLike | None = None, out: PathLike | None = None) -> Path:
+    """Cast a row of BASE_NETS, with other files if given; gives the written path."""
+    if name not in BASE_NETS:
+        raise SurgeryError(f"base net '{name}' is unknown; known are {', '.join(BASE_NETS)}")
+    base = BASE_NETS[name]
+    if weights is None:
+        require(base)
+    target = Path(out or base.out)
+    with tempfile.TemporaryDirectory() as folder:
+        classifier, fcn = Path(folder, "classifier.prototxt"), Path(folder, "fcn.prototxt")
+        write_prototxt(emit(base.classifier, "deploy"), classifier)
+        write_prototxt(emit(base.fcn, "deploy"), fcn)
+        report = cast(classifier, weights or base.weights, fcn, target)
+    print(f"{target}: {report.summary()}")
+    return target
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; gives the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m surgery.base_nets",
+        description="Cast a classifier's caffemodel to fully convolutional form.")
+    parser.add_argument("name", help=", ".join(BASE_NETS))
+    parser.add_argument("--weights", help="the classifier's caffemodel, in place of the usual one "
+                                          "(not checked)")
+    parser.add_argument("--out", help="the caffemodel to write, in place of the usual one")
+    options = parser.parse_args(argv)
+    cast_base_net(options.name, options.weights, options.out)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(startup.run(main))
