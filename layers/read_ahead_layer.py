@@ -1,0 +1,127 @@
+"""What all data layers do alike: one item a forward pass, the next one read meanwhile.
+
+In:   param_str; from the subclass: its keys, how it opens, what to read next, how to read it.
+Out:  tops filled item by item, in the subclass's order. Faults of the reader thread are raised in
+      `reshape`, where the item is due; its warnings are given there, too, each once.
+Not here: file formats, sampling (draw_order.py).
+Source: the FCN release's data layers (reshape loads, forward copies and then advances); those read
+      in
+the training thread.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Hashable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Callable, NamedTuple
+
+import numpy as np
+
+import caffe
+from param_str import Check, DataLayerError, DataLayerWarning, read_params
+
+
+class Item(NamedTuple):
+    """What one forward pass needs."""
+
+    arrays: tuple[np.ndarray, ...]  # one a top, in the top's shape
+    notes: tuple[str, ...] = ()     # warnings that name a file
+
+
+class ReadAheadLayer(caffe.Layer):
+    """A Python layer without bottoms whose tops are items read from files.
+
+    A subclass sets `keys` and `top_names` and writes `open`, `next_key` and `load`.
+    """
+
+    keys: dict[str, tuple[Check, Any]] = {}
+    top_names: tuple[str, ...] = ("data", "label")
+
+    def setup(self, bottom: Any, top: Any) -> None:
+        """Check tops and bottoms, read param_str, open the list of items."""
+        who, want = type(self).__name__, self.top_names
+        if len(top) != len(want):
+            raise DataLayerError(f"{who}: {len(top)} tops given; need to define {len(want)} tops: "
+                                 f"{' and '.join(want)}")
+        if len(bottom) != 0:
+            raise DataLayerError(f"{who}: {len(bottom)} bottoms given; do not define a bottom, "
+                                 f"images and labels come from files")
+        self.open(read_params(self, self.param_str, self.keys))
+        self._reader = _ReadAhead(self._load)
+        self._item: Item | None = None
+        self._noted: set = set()
+        self._key = self.next_key()
+
+    def open(self, params: dict[str, Any]) -> None:
+        """Take the settings and open the list of items (subclass)."""
+        raise NotImplementedError
+
+    def next_key(self) -> Hashable:
+        """Draw what is to be read next (subclass); called once an item, in the training thread."""
+        raise NotImplementedError
+
+    def load(self, key: Hashable) -> Item:
+        """Read an item (subclass); called in any thread, so it must not change the sequence."""
+        raise NotImplementedError
+
+    def reshape(self, bottom: Any, top: Any) -> None:
+        """Get the current item, unless it is here already, and give the tops its shapes."""
+        if self._item is None:
+            item = self._reader.get(self._key)
+            for note in item.notes:
+                self._note(note)
+            self._item = item
+        for blob, array in zip(top, self._item.arrays):
+            blob.reshape(*array.shape)
+
+    def forward(self, bottom: Any, top: Any) -> None:
+        """Copy the item into the tops, draw the next one and have it read ahead."""
+        if self._item is None:
+            self.reshape(bottom, top)
+        for blob, array in zip(top, self._item.arrays):
+            blob.data[...] = array
+        self._item = None
+        self._key = self.next_key()
+        self._reader.ask(self._key)
+
+    def backward(self, top: Any, propagate_down: Any, bottom: Any) -> None:
+        """Do nothing: files take no gradient."""
+
+    def _load(self, key: Hashable) -> Item:
+        try:
+            return self.load(key)
+        except DataLayerError as error:
+            raise DataLayerError(f"{type(self).__name__}: {error}") from error
+
+    def _note(self, note: str) -> None:
+        if note not in self._noted:
+            self._noted.add(note)
+            warnings.warn(f"{type(self).__name__}: {note}", DataLayerWarning, stacklevel=3)
+
+
+class _ReadAhead:
+    """Reads one key ahead of its use. The thread ends with the layer, or after its item at exit."""
+
+    def __init__(self, load: Callable[[Hashable], Item]) -> None:
+        self._load = load
+        self._pool: ThreadPoolExecutor | None = None
+        self._asked: list[tuple[Hashable, Future[Item]]] = []
+
+    def ask(self, key: Hashable) -> None:
+        """Start reading `key`."""
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="read_ahead")
+        try:
+            self._asked = [(key, self._pool.submit(self._load, key))]
+        except RuntimeError:  # the interpreter is shutting down: `get` reads by itself
+            self._asked = []
+
+    def get(self, key: Hashable) -> Item:
+        """Give the item of `key`, read ahead or read now; raises what reading it raised."""
+        asked, self._asked = self._asked, []
+        for asked_key, future in asked:
+            if asked_key == key:
+                return future.result()
+            future.cancel()
+        return self._load(key)
