@@ -25,7 +25,7 @@ def check(param: Any) -> None:
     """
     policy = param.lr_policy
     if policy not in POLICIES:
-        got = f"Unknown learning rate policy: {policy}" if policy else "solver: lr_policy is missing"
+        got = f"Unknown learning rate policy: {policy}" if policy else "lr_policy is missing"
         raise SolverError(f"{got}; known are {', '.join(POLICIES)}")
     if policy not in ("fixed", "poly") and not param.gamma >= 0:
         raise SolverError(f"lr_policy '{policy}': got gamma {param.gamma:g}, want gamma >= 0")
@@ -42,7 +42,7 @@ def learning_rate(param: Any, iteration: int, current_step: int) -> tuple[float,
         param: SolverParameter; lr_policy, base_lr, and by policy gamma, power, stepsize, stepvalue,
             max_iter.
         iteration: how often the weights have been updated.
-        current_step: how many stepvalues were passed (multistep); step sets it anew, others keep it.
+        current_step: how many stepvalues were passed (multistep).
 
     Raises:
         SolverError: see `check`.
@@ -84,7 +84,8 @@ def _poly(param: Any, iteration: int, step: int) -> tuple[Any, int]:
 
 def _sigmoid(param: Any, iteration: int, step: int) -> tuple[Any, int]:
     distance = _F32(iteration) - _F32(param.stepsize)
-    return 1.0 / (1.0 + np.exp(np.float64(-_F32(param.gamma) * distance))), step
+    growth = _F32(np.exp(np.float64(-_F32(param.gamma) * distance)))  # as C's expf: rounded once
+    return _F32(1) / (_F32(1) + growth), step
 
 
 POLICIES: dict[str, Callable[[Any, int, int], tuple[Any, int]]] = {
