@@ -66,7 +66,9 @@ def user_module(tmp_path, monkeypatch):
 
 
 def text(layer, module="user_layers", more=""):
-    return f'name: "mine" type: "Python" python_param {{ module: "{module}" layer: "{layer}" {more} }}'
+    return (
+        f'name: "mine" type: "Python" python_param {{ module: "{module}" layer: "{layer}" {more} }}'
+    )
 
 
 def create(*args):
@@ -115,21 +117,39 @@ class TestUserLayer:
     def test_no_loss_weight_by_default(self):
         assert make_layer(text("Times"), [[1]])[0].loss_weights == [0.0]
 
-    @pytest.mark.parametrize(("layer", "module", "error", "words"), [
-        ("Times", "no_such_module", LayerError, "'no_such_module'.*PYTHONPATH"),
-        ("Times", "user_layers.inner", LayerError, "python_param.module: 'user_layers.inner'.*PYTHONPATH"),
-        ("Times", "no_such_package.inner", LayerError, "No module named 'no_such_package'.*PYTHONPATH"),
-        ("Tims", "user_layers", LayerError, "has no class 'Tims'; its layers: Broken, Hasty, Silent, Times"),
-        ("NoLayer", "user_layers", LayerError, "is no subclass of caffe.Layer"),
-        ("number", "user_layers", LayerError, "is no subclass of caffe.Layer"),
-        ("", "user_layers", LayerError, "needs module and layer"),
-        ("Times", "", LayerError, "needs module and layer"),
-        ("Silent", "user_layers", LayerError, r"must call super\(\).__init__"),
-        ("Broken", "user_layers", KeyError, "mine"),
-        ("Times", "needs_more", ModuleNotFoundError, "module_that_is_not_there"),
-        ("Odd", "wrong_text", SyntaxError, "invalid syntax"),
-        ("Odd", "fails", ValueError, "at import"),
-    ])
+    @pytest.mark.parametrize(
+        ("layer", "module", "error", "words"),
+        [
+            ("Times", "no_such_module", LayerError, "'no_such_module'.*PYTHONPATH"),
+            (
+                "Times",
+                "user_layers.inner",
+                LayerError,
+                "python_param.module: 'user_layers.inner'.*PYTHONPATH",
+            ),
+            (
+                "Times",
+                "no_such_package.inner",
+                LayerError,
+                "No module named 'no_such_package'.*PYTHONPATH",
+            ),
+            (
+                "Tims",
+                "user_layers",
+                LayerError,
+                "has no class 'Tims'; its layers: Broken, Hasty, Silent, Times",
+            ),
+            ("NoLayer", "user_layers", LayerError, "is no subclass of caffe.Layer"),
+            ("number", "user_layers", LayerError, "is no subclass of caffe.Layer"),
+            ("", "user_layers", LayerError, "needs module and layer"),
+            ("Times", "", LayerError, "needs module and layer"),
+            ("Silent", "user_layers", LayerError, r"must call super\(\).__init__"),
+            ("Broken", "user_layers", KeyError, "mine"),
+            ("Times", "needs_more", ModuleNotFoundError, "module_that_is_not_there"),
+            ("Odd", "wrong_text", SyntaxError, "invalid syntax"),
+            ("Odd", "fails", ValueError, "at import"),
+        ],
+    )
     def test_errors(self, layer, module, error, words):
         with pytest.raises(error, match=words) as caught:
             create(layer, module)

@@ -1,4 +1,4 @@
-"""Elementary layers against genuine Caffe, recorded and (where it is installed) live, and against differences."""
+"""Elementary layers against genuine Caffe, recorded and (where it is installed) live."""
 
 from __future__ import annotations
 
@@ -13,13 +13,19 @@ FORWARD, BACKWARD = 2e-5, 5e-5  # relative; single precision, another order of s
 
 def check(case, answers):
     prefix = f"{case.name}/"
-    want = {name.removeprefix(prefix): value for name, value in answers.items() if name.startswith(prefix)}
+    want = {
+        name.removeprefix(prefix): value
+        for name, value in answers.items()
+        if name.startswith(prefix)
+    }
     got = run(case)
     assert set(got) == set(want), "stale record? python -m tests.reference.record_elementary"
     for name, value in want.items():
         assert got[name].shape == value.shape, name
         bound = (BACKWARD if "diff" in name else FORWARD) * max(np.abs(value).max(initial=0), 1e-30)
-        np.testing.assert_allclose(got[name], value, rtol=0, atol=bound, err_msg=f"{case.name} {name}")
+        np.testing.assert_allclose(
+            got[name], value, rtol=0, atol=bound, err_msg=f"{case.name} {name}"
+        )
 
 
 @pytest.fixture(scope="module")

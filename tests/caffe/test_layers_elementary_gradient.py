@@ -1,4 +1,4 @@
-"""Gradients of elementary layers against two-sided differences, and what their backward passes leave alone."""
+"""Gradients of elementary layers against two-sided differences; what backward leaves alone."""
 
 from __future__ import annotations
 
@@ -15,61 +15,73 @@ def draw(*shapes):
     return [rng.uniform(-2, 2, shape).astype(np.float32) for shape in shapes]
 
 
-@pytest.mark.parametrize(("text", "shapes"), [
-    ('type: "Sigmoid"', [X]),
-    ('type: "TanH"', [X]),
-    ('type: "Power" power_param { power: 2 scale: 0.5 shift: 1 }', [X]),
-    ('type: "Power" power_param { power: 0.5 scale: 0.3 shift: 4 }', [X]),
-    ('type: "Power" power_param { power: 3 scale: 0.5 shift: 4 }', [X]),
-    ('type: "Power" power_param { scale: -2 shift: 1 }', [X]),
-    ('type: "Power" power_param { scale: 0 shift: 1 }', [X]),
-    ('type: "Concat"', [(2, 3, 2), (2, 1, 2)]),
-    ('type: "Concat" concat_param { axis: 0 }', [(2, 3), (1, 3), (2, 3)]),
-    ('type: "Slice" top: "a" top: "b" slice_param { axis: -1 slice_point: 1 }', [(2, 3, 4)]),
-    ('type: "Split" top: "a" top: "b" top: "c"', [(2, 3)]),
-    ('type: "Flatten"', [X]),
-    ('type: "Reshape" reshape_param { shape { dim: 0 dim: -1 } }', [X]),
-    ('type: "Bias"', [X]),
-    ('type: "Bias" bias_param { axis: 0 num_axes: -1 }', [(2, 3)]),
-    ('type: "Bias" bias_param { num_axes: 0 }', [(2, 3)]),
-    ('type: "Bias"', [X, (3, 2)]),
-    ('type: "Scale"', [X]),
-    ('type: "Scale" scale_param { bias_term: true axis: -3 num_axes: 2 }', [X]),
-    ('type: "Scale" scale_param { bias_term: true num_axes: 0 }', [X]),
-    ('type: "Scale" scale_param { axis: 2 num_axes: -1 }', [X]),
-    ('type: "Scale" scale_param { bias_term: true }', [X, (3,)]),
-    ('type: "Scale" scale_param { axis: 0 }', [X, X]),
-    ('type: "EuclideanLoss"', [(4, 3), (4, 3)]),
-])
+@pytest.mark.parametrize(
+    ("text", "shapes"),
+    [
+        ('type: "Sigmoid"', [X]),
+        ('type: "TanH"', [X]),
+        ('type: "Power" power_param { power: 2 scale: 0.5 shift: 1 }', [X]),
+        ('type: "Power" power_param { power: 0.5 scale: 0.3 shift: 4 }', [X]),
+        ('type: "Power" power_param { power: 3 scale: 0.5 shift: 4 }', [X]),
+        ('type: "Power" power_param { scale: -2 shift: 1 }', [X]),
+        ('type: "Power" power_param { scale: 0 shift: 1 }', [X]),
+        ('type: "Concat"', [(2, 3, 2), (2, 1, 2)]),
+        ('type: "Concat" concat_param { axis: 0 }', [(2, 3), (1, 3), (2, 3)]),
+        ('type: "Slice" top: "a" top: "b" slice_param { axis: -1 slice_point: 1 }', [(2, 3, 4)]),
+        ('type: "Split" top: "a" top: "b" top: "c"', [(2, 3)]),
+        ('type: "Flatten"', [X]),
+        ('type: "Reshape" reshape_param { shape { dim: 0 dim: -1 } }', [X]),
+        ('type: "Bias"', [X]),
+        ('type: "Bias" bias_param { axis: 0 num_axes: -1 }', [(2, 3)]),
+        ('type: "Bias" bias_param { num_axes: 0 }', [(2, 3)]),
+        ('type: "Bias"', [X, (3, 2)]),
+        ('type: "Scale"', [X]),
+        ('type: "Scale" scale_param { bias_term: true axis: -3 num_axes: 2 }', [X]),
+        ('type: "Scale" scale_param { bias_term: true num_axes: 0 }', [X]),
+        ('type: "Scale" scale_param { axis: 2 num_axes: -1 }', [X]),
+        ('type: "Scale" scale_param { bias_term: true }', [X, (3,)]),
+        ('type: "Scale" scale_param { axis: 0 }', [X, X]),
+        ('type: "EuclideanLoss"', [(4, 3), (4, 3)]),
+    ],
+)
 def test_gradient(text, shapes):
     check_gradient(text, draw(*shapes))
 
 
 @pytest.mark.parametrize("slope", [0, 0.25, -0.5])
 def test_relu_gradient(slope):
-    check_gradient(f'type: "ReLU" relu_param {{ negative_slope: {slope} }}', draw(X), kinks=(0, 0.02))
+    check_gradient(
+        f'type: "ReLU" relu_param {{ negative_slope: {slope} }}', draw(X), kinks=(0, 0.02)
+    )
 
 
-@pytest.mark.parametrize(("text", "shapes", "skipped"), [
-    ('type: "Concat"', [(2, 3), (2, 2)], 1),
-    ('type: "EuclideanLoss"', [(4, 3), (4, 3)], 0),
-    ('type: "EuclideanLoss"', [(4, 3), (4, 3)], 1),
-    ('type: "Scale"', [(2, 3), (3,)], 1),
-    ('type: "Bias"', [(2, 3), (3,)], 0),
-])
+@pytest.mark.parametrize(
+    ("text", "shapes", "skipped"),
+    [
+        ('type: "Concat"', [(2, 3), (2, 2)], 1),
+        ('type: "EuclideanLoss"', [(4, 3), (4, 3)], 0),
+        ('type: "EuclideanLoss"', [(4, 3), (4, 3)], 1),
+        ('type: "Scale"', [(2, 3), (3,)], 1),
+        ('type: "Bias"', [(2, 3), (3,)], 0),
+    ],
+)
 def test_bottom_not_propagated_to_keeps_its_diff(text, shapes, skipped):
     layer, bottom, top = make_layer(text, draw(*shapes))
     forward(layer, bottom, top)
     for blob in bottom:
         blob.diff[...] = 7
-    diffs, _ = backward(layer, top, [i != skipped for i in range(2)], bottom, [np.ones(t.shape) for t in top])
+    diffs, _ = backward(
+        layer, top, [i != skipped for i in range(2)], bottom, [np.ones(t.shape) for t in top]
+    )
     assert (diffs[skipped] == 7).all()
     assert not (diffs[1 - skipped] == 7).any()
 
 
 def test_frozen_parameters_keep_their_diff():
     layer, bottom, top = make_layer(
-        'type: "Scale" scale_param { bias_term: true } param { lr_mult: 0 } param { lr_mult: 0 }', draw((2, 3)))
+        'type: "Scale" scale_param { bias_term: true } param { lr_mult: 0 } param { lr_mult: 0 }',
+        draw((2, 3)),
+    )
     forward(layer, bottom, top)
     _, params = backward(layer, top, [True], bottom, [np.ones((2, 3))])
     assert [p.tolist() for p in params] == [[0, 0, 0], [0, 0, 0]]

@@ -1,4 +1,4 @@
-"""Elementary layers on numbers a reader can check by hand: sharing, ties, special values, changing shapes."""
+"""Elementary layers on numbers a reader can check by hand: sharing, ties, special values."""
 
 from __future__ import annotations
 
@@ -18,22 +18,25 @@ def run(text, *bottoms):
     return forward(layer, bottom, top)
 
 
-# -- who shares what ---------------------------------------------------------------------------------
+# -- who shares what -------------------------------------------------------------------------------
 
 
 def shares(a, b):
     return np.shares_memory(a, b)
 
 
-@pytest.mark.parametrize(("text", "data", "diff"), [
-    ('type: "Split" top: "a" top: "b"', True, False),
-    ('type: "Split"', True, False),
-    ('type: "Reshape" reshape_param { shape { dim: -1 } }', True, True),
-    ('type: "Concat"', True, True),
-    ('type: "Slice"', True, True),
-    ('type: "Flatten"', True, False),
-    ('type: "Power"', False, False),
-])
+@pytest.mark.parametrize(
+    ("text", "data", "diff"),
+    [
+        ('type: "Split" top: "a" top: "b"', True, False),
+        ('type: "Split"', True, False),
+        ('type: "Reshape" reshape_param { shape { dim: -1 } }', True, True),
+        ('type: "Concat"', True, True),
+        ('type: "Slice"', True, True),
+        ('type: "Flatten"', True, False),
+        ('type: "Power"', False, False),
+    ],
+)
 def test_sharing_after_forward(text, data, diff):
     layer, bottom, top = make_layer(text, [np.ones((2, 3))])
     forward(layer, bottom, top)
@@ -55,9 +58,18 @@ def test_flatten_backward_makes_the_diff_one():
     assert shares(bottom[0].diff, top[0].diff)
 
 
-@pytest.mark.parametrize("text", [
-    'type: "Split" top: "a" top: "b"', 'type: "Flatten"', 'type: "Reshape" reshape_param { shape { dim: 0 dim: -1 } }',
-    'type: "Concat"', 'type: "Slice"', 'type: "Scale"', 'type: "Power" power_param { scale: 2 }'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        'type: "Split" top: "a" top: "b"',
+        'type: "Flatten"',
+        'type: "Reshape" reshape_param { shape { dim: 0 dim: -1 } }',
+        'type: "Concat"',
+        'type: "Slice"',
+        'type: "Scale"',
+        'type: "Power" power_param { scale: 2 }',
+    ],
+)
 def test_bottom_grows_shrinks_and_grows(text):
     layer, bottom, top = make_layer(text, [np.ones((2, 3))])
     for rows in (5, 1, 4, 9):
@@ -70,7 +82,7 @@ def test_bottom_grows_shrinks_and_grows(text):
         assert np.unique(diffs[0]).tolist() == [2 if "Power" in text or len(top) == 2 else 1]
 
 
-# -- shapes ------------------------------------------------------------------------------------------
+# -- shapes ----------------------------------------------------------------------------------------
 
 
 def test_concat_and_slice_take_parts_without_values():
@@ -96,7 +108,7 @@ def test_input_keeps_what_the_user_wrote_and_may_come_without_a_shape():
     assert forward(layer, bottom, top)[0].tolist() == [[5, 5], [5, 5]]
 
 
-# -- values ------------------------------------------------------------------------------------------
+# -- values ----------------------------------------------------------------------------------------
 
 
 def test_relu_at_zero_counts_as_negative():
@@ -114,7 +126,10 @@ def test_power_constants_and_roots():
     x = np.float32([-1, 4])
     assert run('type: "Power" power_param { power: 0 }', x)[0].tolist() == [1, 1]
     assert run('type: "Power" power_param { scale: 0 shift: 3 power: 2 }', x)[0].tolist() == [9, 9]
-    assert run('type: "Power" power_param { scale: 0 shift: 0 power: -1 }', x)[0].tolist() == [math.inf] * 2
+    assert (
+        run('type: "Power" power_param { scale: 0 shift: 0 power: -1 }', x)[0].tolist()
+        == [math.inf] * 2
+    )
     root = run('type: "Power" power_param { power: 0.5 }', x)[0]
     assert math.isnan(root[0])
     assert root[1] == 2
@@ -124,43 +139,54 @@ def test_euclidean_loss_of_nothing_is_nan_as_in_caffe():
     assert math.isnan(run('type: "EuclideanLoss"', np.zeros((0, 2)), np.zeros((0, 2)))[0])
 
 
-# -- accuracy ----------------------------------------------------------------------------------------
+# -- accuracy --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("scores", "label", "param", "want"), [
-    ([[1, 2, 3]], [2], "", 1),
-    ([[1, 2, 3]], [1], "", 0),
-    ([[1, 2, 3]], [1], "top_k: 2", 1),
-    ([[1, 1, 1]], [0], "", 0),  # ties count against
-    ([[1, 1, 1]], [0], "top_k: 2", 0),
-    ([[1, 1, 1]], [0], "top_k: 3", 1),
-    ([[3, 0], [0, 3], [3, 0]], [0, 1, 1], "", 2 / 3),
-    ([[3, 0], [0, 3], [3, 0]], [0, 1, 255], "ignore_label: 255", 1),
-    ([[3, 0]], [255], "ignore_label: 255", 0),  # nothing to count
-    ([[3, 0]], [-1], "ignore_label: -1", 0),
-    ([[3, 0]], [0.9], "", 1),  # labels are truncated
-    ([[math.nan, 3]], [0], "", 1),  # nothing is at least nan
-    ([[math.nan, 3]], [1], "", 1),
-])
+@pytest.mark.parametrize(
+    ("scores", "label", "param", "want"),
+    [
+        ([[1, 2, 3]], [2], "", 1),
+        ([[1, 2, 3]], [1], "", 0),
+        ([[1, 2, 3]], [1], "top_k: 2", 1),
+        ([[1, 1, 1]], [0], "", 0),  # ties count against
+        ([[1, 1, 1]], [0], "top_k: 2", 0),
+        ([[1, 1, 1]], [0], "top_k: 3", 1),
+        ([[3, 0], [0, 3], [3, 0]], [0, 1, 1], "", 2 / 3),
+        ([[3, 0], [0, 3], [3, 0]], [0, 1, 255], "ignore_label: 255", 1),
+        ([[3, 0]], [255], "ignore_label: 255", 0),  # nothing to count
+        ([[3, 0]], [-1], "ignore_label: -1", 0),
+        ([[3, 0]], [0.9], "", 1),  # labels are truncated
+        ([[math.nan, 3]], [0], "", 1),  # nothing is at least nan
+        ([[math.nan, 3]], [1], "", 1),
+    ],
+)
 def test_accuracy(scores, label, param, want):
-    assert run(f'type: "Accuracy" accuracy_param {{ {param} }}', scores, label)[0] == np.float32(want)
+    assert run(f'type: "Accuracy" accuracy_param {{ {param} }}', scores, label)[0] == np.float32(
+        want
+    )
 
 
 def test_accuracy_of_each_class():
     scores = [[3, 0, 1], [0, 3, 1], [3, 0, 1], [3, 0, 1]]
-    whole, each = run('type: "Accuracy" top: "a" top: "c" accuracy_param { ignore_label: 9 }', scores, [0, 1, 1, 9])
+    whole, each = run(
+        'type: "Accuracy" top: "a" top: "c" accuracy_param { ignore_label: 9 }',
+        scores,
+        [0, 1, 1, 9],
+    )
     assert whole == np.float32(2 / 3)
     assert each.tolist() == [1, 0.5, 0]
 
 
-# -- data --------------------------------------------------------------------------------------------
+# -- data ------------------------------------------------------------------------------------------
 
 
 def test_dummy_data_draws_anew_but_for_constants():
     common.set_random_seed(3)
     layer, bottom, top = make_layer(
         'type: "DummyData" top: "a" top: "b" dummy_data_param { shape { dim: 4 } '
-        'data_filler { value: 2 } data_filler { type: "uniform" } }', [])
+        'data_filler { value: 2 } data_filler { type: "uniform" } }',
+        [],
+    )
     assert top[0].data.tolist() == [2] * 4
     assert top[1].data.tolist() == [0] * 4  # Caffe: not before the first forward
     top[0].data[...] = 5

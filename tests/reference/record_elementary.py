@@ -1,7 +1,10 @@
-"""Record what genuine Caffe answers in the cases of elementary layers: `python -m tests.reference.record_elementary`.
+"""Record what genuine Caffe answers in the cases of elementary layers.
+
+Run:  python -m tests.reference.record_elementary
 
 In:   tests/caffe/elementary_cases.py; genuine Caffe (.venv-bvlc).
-Out:  tests/reference/elementary.npz: `names` ("case/array 2,3", the shape behind the blank) and their `values`, joined.
+Out:  tests/reference/elementary.npz: `names` ("case/array 2,3", the shape behind the
+      blank) and their `values`, joined.
 Not here: the comparison (tests/caffe/test_layers_elementary.py).
 """
 
@@ -18,7 +21,8 @@ from tests.caffe.elementary_cases import CASES, SEED, inputs
 
 RECORDED = Path(__file__).with_name("elementary.npz")
 
-# Each case is a net of Input layers and the layer itself; force_backward makes it run backward without a loss.
+# Each case is a net of Input layers and the layer itself; force_backward makes it run
+# backward without a loss.
 _SCRIPT = """
 import json, tempfile, zlib
 
@@ -32,7 +36,8 @@ for case in json.loads(str(inp["cases"])):
     name = case["name"]
     text = "force_backward: true\\n"
     for i, dims in enumerate(case["shapes"]):
-        text += ('layer { name: "b%d" type: "Input" top: "b%d" input_param { shape {%s } } }\\n' % (i, i, shape(dims)))
+        text += 'layer { name: "b%d" type: "Input" top: "b%d" ' % (i, i)
+        text += "input_param { shape {%s } } }\\n" % shape(dims)
     text += "layer { %s }" % case["text"]
     with tempfile.NamedTemporaryFile("w", suffix=".prototxt") as source:
         source.write(text)
@@ -68,8 +73,17 @@ for case in json.loads(str(inp["cases"])):
 
 def ask_oracle() -> dict[str, np.ndarray]:
     """Run every case in genuine Caffe, in one process."""
-    cases = [{"name": c.name, "text": c.layer_text, "shapes": c.shapes, "tops": c.tops, "in_place": c.in_place,
-              "backward": c.backward} for c in CASES]
+    cases = [
+        {
+            "name": c.name,
+            "text": c.layer_text,
+            "shapes": c.shapes,
+            "tops": c.tops,
+            "in_place": c.in_place,
+            "backward": c.backward,
+        }
+        for c in CASES
+    ]
     arrays = {f"{c.name}/{key}": value for c in CASES for key, value in inputs(c).items()}
     return run_bvlc(_SCRIPT, cases=np.array(json.dumps(cases)), seed=np.array(SEED), **arrays)
 

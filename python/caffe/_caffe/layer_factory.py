@@ -20,15 +20,17 @@ _registry: dict[str, Any] = {}
 
 
 def register_layer(type_name: str) -> Callable[[_Maker], _Maker]:
-    """Make a Layer subclass, or a function of a LayerParameter, serve a layer type; a type is served once.
+    """Let a Layer subclass, or a function of a LayerParameter, serve a layer type.
 
     Raises:
-        LayerError: the type is taken.
+        LayerError: the type is taken; a type is served once.
     """
 
     def register(make: _Maker) -> _Maker:
         if type_name in _registry and _registry[type_name].__qualname__ != make.__qualname__:
-            raise LayerError(f"Layer type {type_name} already registered by {_registry[type_name].__qualname__}")
+            raise LayerError(
+                f"Layer type {type_name} already registered by {_registry[type_name].__qualname__}"
+            )
         if isinstance(make, type):
             make.type = type_name  # type: ignore[attr-defined]
         _registry[type_name] = make
@@ -54,8 +56,10 @@ def create_layer(layer_param: Any) -> Layer:
     if make is None:
         near = difflib.get_close_matches(layer_param.type, _registry, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
-        raise LayerError(f"Unknown layer type: {layer_param.type} (layer '{layer_param.name}'{hint}) "
-                         f"(known types: {', '.join(sorted(_registry))})")
+        raise LayerError(
+            f"Unknown layer type: {layer_param.type} (layer '{layer_param.name}'{hint}) "
+            f"(known types: {', '.join(sorted(_registry))})"
+        )
     return make(layer_param)
 
 

@@ -1,4 +1,7 @@
-"""Accuracy: the share of items whose true class is among the top_k best. Source: BVLC accuracy_layer.cpp."""
+"""Accuracy: the share of items whose true class is among the top_k best.
+
+Source: BVLC accuracy_layer.cpp.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,8 @@ from ..layer_factory import register_layer
 class AccuracyLayer(Layer):
     """Share of right items; a second top gives it for each class. No gradient.
 
-    Caffe: an item is right if fewer than top_k other classes score at least as much as the true one, so
-    ties count against it; without any item to count the answer is 0.
+    Caffe: an item is right if fewer than top_k other classes score at least as much as the true
+    one, so ties count against it; without any item to count the answer is 0.
     """
 
     exact_num_bottom = 2
@@ -33,14 +36,19 @@ class AccuracyLayer(Layer):
         """Check the counts; tops are a scalar and one value a class."""
         scores, labels = bottom[0].shape, bottom[1].shape
         axis = canonical_axis(self, bottom[0], self.layer_param.accuracy_param.axis)
-        outer, self.classes, inner = prod(scores[:axis]), scores[axis], prod(scores[axis + 1:])
+        outer, self.classes, inner = prod(scores[:axis]), scores[axis], prod(scores[axis + 1 :])
         if outer * inner != bottom[1].count:
-            self.fail("Number of labels must match number of predictions; e.g., if label axis == 1 and prediction "
-                      "shape is (N, C, H, W), label count (number of labels) must be N*H*W, with integer values "
-                      f"in {{0, 1, ..., C-1}}; got {scores} and {labels}")
+            self.fail(
+                "Number of labels must match number of predictions; e.g., if label axis == 1 and "
+                "prediction shape is (N, C, H, W), label count (number of labels) must be N*H*W, "
+                "with integer values "
+                f"in {{0, 1, ..., C-1}}; got {scores} and {labels}"
+            )
         if self.top_k > self.classes:
-            self.fail(f"top_k must be less than or equal to the number of classes; got {self.top_k}, "
-                      f"{self.classes} classes")
+            self.fail(
+                f"top_k must be less than or equal to the number of classes; got {self.top_k}, "
+                f"{self.classes} classes"
+            )
         self.view = (outer, self.classes, inner)
         top[0].reshape()
         if len(top) > 1:
@@ -49,13 +57,17 @@ class AccuracyLayer(Layer):
     def forward(self, bottom, top):
         """Count."""
         scores = bottom[0].read_data().view(self.view)
-        labels = bottom[1].read_data().view(self.view[0], self.view[2]).to(torch.int64)  # Caffe: truncates
+        labels = (
+            bottom[1].read_data().view(self.view[0], self.view[2]).to(torch.int64)
+        )  # Caffe: truncates
         counted = torch.ones_like(labels, dtype=torch.bool)
         if self.ignore_label is not None:
             counted = labels != self.ignore_label
             labels = torch.where(counted, labels, 0)
         self._check_range(labels)
-        at_least = (scores >= scores.gather(1, labels.unsqueeze(1))).sum(1)  # counts the true class, too
+        at_least = (scores >= scores.gather(1, labels.unsqueeze(1))).sum(
+            1
+        )  # counts the true class, too
         right = (at_least <= self.top_k) & counted
         self._share(right.sum(), counted.sum(), top[0])
         if len(top) > 1:
@@ -70,8 +82,11 @@ class AccuracyLayer(Layer):
     def _check_range(self, labels):
         # Caffe: reads past the scores here (undefined); we stop.
         if labels.numel() and not 0 <= int(labels.min()) <= int(labels.max()) < self.classes:
-            self.fail(f"labels must be in 0 ... {self.classes - 1}, got {int(labels.min())} ... {int(labels.max())}; "
-                      "set accuracy_param.ignore_label to leave a value out")
+            self.fail(
+                f"labels must be in 0 ... {self.classes - 1}, "
+                f"got {int(labels.min())} ... {int(labels.max())}; "
+                "set accuracy_param.ignore_label to leave a value out"
+            )
 
     def backward(self, top, propagate_down, bottom):
         """Refuse."""

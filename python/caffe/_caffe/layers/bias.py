@@ -1,4 +1,7 @@
-"""Bias: add a smaller blob, learned or given, repeated over the other axes. Source: BVLC bias_layer.cpp."""
+"""Bias: add a smaller blob, learned or given, repeated over the other axes.
+
+Source: BVLC bias_layer.cpp.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,9 @@ from ..layer_factory import register_layer
 
 @register_layer("Bias")
 class BiasLayer(Layer):
-    """bottom[0] + bias, where the bias spans `num_axes` axes from `axis`; bottom[1] or a parameter (0).
+    """bottom[0] + bias, where the bias spans `num_axes` axes from `axis`.
 
-    May run in place.
+    The bias is bottom[1] or parameter 0. May run in place.
     """
 
     min_num_bottom = 1
@@ -31,13 +34,17 @@ class BiasLayer(Layer):
         param = self.layer_param.bias_param
         axis = canonical_axis(self, bottom[0], param.axis)
         if param.num_axes < -1:
-            self.fail("num_axes must be non-negative, or -1 to extend to the end of bottom[0]; "
-                      f"got {param.num_axes}")
+            self.fail(
+                "num_axes must be non-negative, or -1 to extend to the end of bottom[0]; "
+                f"got {param.num_axes}"
+            )
         shape = bottom[0].shape
         end = len(shape) if param.num_axes == -1 else axis + param.num_axes
         if end > len(shape):
-            self.fail("bias blob's shape extends past bottom[0]'s shape when applied starting with "
-                      f"bottom[0] axis = {axis}; num_axes {param.num_axes}, shape {shape}")
+            self.fail(
+                "bias blob's shape extends past bottom[0]'s shape when applied starting with "
+                f"bottom[0] axis = {axis}; num_axes {param.num_axes}, shape {shape}"
+            )
         bias = Blob(*shape[axis:end])
         fill(bias, param.filler)
         self.blobs.append(bias)
@@ -46,10 +53,12 @@ class BiasLayer(Layer):
         """Check that the bias fits; shape the top as bottom[0]."""
         shape, bias = bottom[0].shape, (bottom[1] if len(bottom) > 1 else self.blobs[0]).shape
         axis = canonical_axis(self, bottom[0], self.layer_param.bias_param.axis) if bias else 0
-        if shape[axis:axis + len(bias)] != bias:
-            self.fail(f"dimension mismatch: bias of shape {bias} does not fit bottom[0] of shape {shape} "
-                      f"from axis {axis}")
-        self.view = (prod(shape[:axis]), prod(bias), prod(shape[axis + len(bias):]))
+        if shape[axis : axis + len(bias)] != bias:
+            self.fail(
+                f"dimension mismatch: bias of shape {bias} does not fit bottom[0] of shape {shape} "
+                f"from axis {axis}"
+            )
+        self.view = (prod(shape[:axis]), prod(bias), prod(shape[axis + len(bias) :]))
         if top[0] is not bottom[0]:
             top[0].reshape_like(bottom[0])
 

@@ -11,7 +11,10 @@ from ..layer_factory import register_layer
 
 @register_layer("Concat")
 class ConcatLayer(Layer):
-    """Bottoms of equal shape but for one axis, joined along it; a single bottom is shared, data and diff."""
+    """Bottoms of equal shape but for one axis, joined along it.
+
+    A single bottom is shared, data and diff.
+    """
 
     min_num_bottom = 1
     exact_num_top = 1
@@ -32,12 +35,17 @@ class ConcatLayer(Layer):
         for i, blob in enumerate(bottom):
             shape = blob.shape
             if len(shape) != len(first):
-                self.fail(f"All inputs must have the same #axes; bottom 0 has {first}, bottom {i} has {shape}")
-            if shape[:axis] != first[:axis] or shape[axis + 1:] != first[axis + 1:]:
-                self.fail(f"All inputs must have the same shape, except at concat_axis {axis}; "
-                          f"bottom 0 has {first}, bottom {i} has {shape}")
+                self.fail(
+                    f"All inputs must have the same #axes; bottom 0 has {first}, "
+                    f"bottom {i} has {shape}"
+                )
+            if shape[:axis] != first[:axis] or shape[axis + 1 :] != first[axis + 1 :]:
+                self.fail(
+                    f"All inputs must have the same shape, except at concat_axis {axis}; "
+                    f"bottom 0 has {first}, bottom {i} has {shape}"
+                )
             length += shape[axis]
-        top[0].reshape(*first[:axis], length, *first[axis + 1:])
+        top[0].reshape(*first[:axis], length, *first[axis + 1 :])
         if len(bottom) == 1:
             top[0].share_data(bottom[0])
             top[0].share_diff(bottom[0])
@@ -47,7 +55,10 @@ class ConcatLayer(Layer):
         if not param.HasField("concat_dim"):
             return canonical_axis(self, blob, param.axis)
         if param.concat_dim >= len(blob.shape):
-            self.fail(f"concat_dim out of range: got {param.concat_dim}, bottom 0 has {len(blob.shape)} axes")
+            self.fail(
+                f"concat_dim out of range: got {param.concat_dim}, "
+                f"bottom 0 has {len(blob.shape)} axes"
+            )
         return param.concat_dim
 
     def forward(self, bottom, top):

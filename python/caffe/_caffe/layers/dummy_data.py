@@ -20,7 +20,9 @@ class DummyDataLayer(Layer):
         """Shape all tops, fill the constant ones."""
         param = self.layer_param.dummy_data_param
         self._check_counts(param, len(top))
-        fillers = list(param.data_filler) or [type(self.layer_param)().dummy_data_param.data_filler.add()]
+        fillers = list(param.data_filler) or [
+            type(self.layer_param)().dummy_data_param.data_filler.add()
+        ]
         self.fillers = fillers * len(top) if len(fillers) == 1 else fillers
         for i, blob in enumerate(top):
             blob.reshape(*self._shape(param, i))
@@ -29,18 +31,24 @@ class DummyDataLayer(Layer):
 
     def _check_counts(self, param, tops):
         if len(param.data_filler) not in (0, 1, tops):
-            self.fail(f"Number of data fillers must be 0, 1 or equal to the number of tops: {tops}; "
-                      f"you specified {len(param.data_filler)} data fillers.")
+            self.fail(
+                f"Number of data fillers must be 0, 1 or equal to the number of tops: {tops}; "
+                f"you specified {len(param.data_filler)} data fillers."
+            )
         for filler in param.data_filler:  # most are drawn at forward only: refuse a wrong name now
             if filler.type not in FILLERS:
-                self.fail(f"Unknown filler name: {filler.type}; known are {', '.join(sorted(FILLERS))}")
+                self.fail(
+                    f"Unknown filler name: {filler.type}; known are {', '.join(sorted(FILLERS))}"
+                )
         self.legacy = any(getattr(param, name) for name in _LEGACY)
         if self.legacy and param.shape:
             self.fail("Both shape and legacy fields were specified")
         for name in _LEGACY if self.legacy else ("shape",):
             if len(getattr(param, name)) not in (1, tops):
-                self.fail(f"Must specify '{name}' once, or once per top blob ({tops}); "
-                          f"specified {len(getattr(param, name))}.")
+                self.fail(
+                    f"Must specify '{name}' once, or once per top blob ({tops}); "
+                    f"specified {len(getattr(param, name))}."
+                )
 
     def _shape(self, param, i):
         def pick(values):

@@ -25,7 +25,9 @@ class EuclideanLossLayer(LossLayer):
         """Check that both bottoms have as many values an item."""
         super().reshape(bottom, top)
         if bottom[0].count != bottom[1].count:
-            self.fail(f"Inputs must have the same dimension; got {bottom[0].shape} and {bottom[1].shape}")
+            self.fail(
+                f"Inputs must have the same dimension; got {bottom[0].shape} and {bottom[1].shape}"
+            )
         self.difference.reshape_like(bottom[0])
 
     def forward(self, bottom, top):
@@ -41,4 +43,6 @@ class EuclideanLossLayer(LossLayer):
         for i, sign in ((0, 1), (1, -1)):
             if propagate_down[i]:
                 dx = bottom[i].write_diff()
-                torch.mul(self.difference.read_data().view_as(dx), weight * sign / bottom[i].num, out=dx)
+                torch.mul(
+                    self.difference.read_data().view_as(dx), weight * sign / bottom[i].num, out=dx
+                )

@@ -25,7 +25,10 @@ class FlattenLayer(Layer):
         start = canonical_axis(self, bottom[0], param.axis)
         end = canonical_axis(self, bottom[0], param.end_axis) + 1
         if start > end:
-            self.fail(f"axis {param.axis} lies behind end_axis {param.end_axis} for bottom of shape {shape}")
+            self.fail(
+                f"axis {param.axis} lies behind end_axis {param.end_axis} "
+                f"for bottom of shape {shape}"
+            )
         top[0].reshape(*shape[:start], prod(shape[start:end]), *shape[end:])
         self.forward(bottom, top)
 
@@ -37,6 +40,6 @@ class FlattenLayer(Layer):
     def backward(self, top, propagate_down, bottom):
         """Share the top's diff.
 
-        Caffe: from now on the bottom's diff is the top's, whatever propagate_down says. flatten_layer.cpp.
+        Caffe: from now on the bottom's diff is the top's, whatever propagate_down says.
         """
         bottom[0].share_diff(top[0])

@@ -17,8 +17,10 @@ class InputLayer(Layer):
         """Shape the tops: one shape for all, one a top, or none yet."""
         shapes = self.layer_param.input_param.shape
         if len(shapes) not in (0, 1, len(top)):
-            self.fail("Must specify 'shape' once, once per top blob, or not at all: "
-                      f"{len(top)} tops vs. {len(shapes)} shapes.")
+            self.fail(
+                "Must specify 'shape' once, once per top blob, or not at all: "
+                f"{len(top)} tops vs. {len(shapes)} shapes."
+            )
         for i, blob in enumerate(top):
             if shapes:
                 blob.reshape(*shapes[0 if len(shapes) == 1 else i].dim)

@@ -12,8 +12,8 @@ from ..layer_factory import register_layer
 class PowerLayer(Layer):
     """(shift + scale x) ^ power, elementwise.
 
-    Caffe: may run in place, but not backward: the gradient from above is then overwritten before it is
-    used. power_layer.cpp, Backward_cpu.
+    Caffe: may run in place, but not backward: the gradient from above is then overwritten before
+    it is used. power_layer.cpp, Backward_cpu.
     """
 
     exact_num_bottom = 1

@@ -21,19 +21,23 @@ def create_python_layer(layer_param: Any) -> Layer:
     """Build the instance that a Python layer's parameter names.
 
     Raises:
-        LayerError: no such module or class, or the class is no caffe.Layer. Others: whatever the module
-            or the class's __init__ raises.
+        LayerError: no such module or class, or the class is no caffe.Layer.
+        Others: whatever the module or the class's __init__ raises.
     """
     param = layer_param.python_param
     who = f"layer '{layer_param.name}' (Python)"
     if not param.module or not param.layer:
-        raise LayerError(f"{who}: python_param needs module and layer; got module '{param.module}', "
-                         f"layer '{param.layer}'")
+        raise LayerError(
+            f"{who}: python_param needs module and layer; got module '{param.module}', "
+            f"layer '{param.layer}'"
+        )
     cls = _find_class(_import(param.module, who), param.layer, who)
     layer = cls(layer_param)
     if not isinstance(getattr(layer, "blobs", None), list):
-        raise LayerError(f"{who}: __init__ of {param.layer} must call super().__init__ with its argument; "
-                         "better, drop it and prepare in setup")
+        raise LayerError(
+            f"{who}: __init__ of {param.layer} must call super().__init__ with its argument; "
+            "better, drop it and prepare in setup"
+        )
     layer.type = "Python"
     layer.param_str = layer.param_str_ = param.param_str  # Caffe: spelt param_str_ until mid-2015
     layer.phase = int(layer_param.phase)
@@ -46,8 +50,10 @@ def _import(name: str, who: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise  # the module is there; one that it imports is not
-        raise LayerError(f"{who}: No module named '{error.name}' (python_param.module: '{name}'); "
-                         "put the folder that holds it on PYTHONPATH") from None
+        raise LayerError(
+            f"{who}: No module named '{error.name}' (python_param.module: '{name}'); "
+            "put the folder that holds it on PYTHONPATH"
+        ) from None
 
 
 def _find_class(module: ModuleType, name: str, who: str) -> type[Layer]:
@@ -55,11 +61,15 @@ def _find_class(module: ModuleType, name: str, who: str) -> type[Layer]:
     found = getattr(module, name, None)
     if found is None:
         known = sorted(key for key, value in vars(module).items() if _is_user_layer(value))
-        raise LayerError(f"{who}: {where} has no class '{name}'; its layers: {', '.join(known) or 'none'}. "
-                         "If this is the wrong file, put the right folder first on PYTHONPATH")
+        raise LayerError(
+            f"{who}: {where} has no class '{name}'; its layers: {', '.join(known) or 'none'}. "
+            "If this is the wrong file, put the right folder first on PYTHONPATH"
+        )
     if not (isinstance(found, type) and issubclass(found, Layer)):
-        raise LayerError(f"{who}: '{name}' of {where} is no subclass of caffe.Layer; "
-                         f"write `class {name}(caffe.Layer):`")
+        raise LayerError(
+            f"{who}: '{name}' of {where} is no subclass of caffe.Layer; "
+            f"write `class {name}(caffe.Layer):`"
+        )
     return found
 
 

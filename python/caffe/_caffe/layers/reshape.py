@@ -22,7 +22,10 @@ class ReshapeLayer(Layer):
         """Read and check the shape."""
         self.dims = list(self.layer_param.reshape_param.shape.dim)
         if self.dims.count(-1) > 1:
-            self.fail("new shape contains multiple -1 dims; at most a single (1) value of -1 may be specified")
+            self.fail(
+                "new shape contains multiple -1 dims; at most a single (1) value of -1 "
+                "may be specified"
+            )
         if any(dim < -1 for dim in self.dims):
             self.fail(f"got shape {self.dims}, want lengths >= 0, or one -1")
 
@@ -32,8 +35,10 @@ class ReshapeLayer(Layer):
             self.fail("Reshape Layer does not allow in-place computation.")
         top[0].reshape(*self._top_shape(bottom[0].shape))
         if top[0].count != bottom[0].count:
-            self.fail(f"output count must match input count; got {top[0].shape} ({top[0].count}) "
-                      f"for {bottom[0].shape} ({bottom[0].count})")
+            self.fail(
+                f"output count must match input count; got {top[0].shape} ({top[0].count}) "
+                f"for {bottom[0].shape} ({bottom[0].count})"
+            )
         top[0].share_data(bottom[0])
         top[0].share_diff(bottom[0])
 
@@ -47,7 +52,9 @@ class ReshapeLayer(Layer):
             self.fail(f"num_axes must be >= 0, or -1 for all; got {param.num_axes}")
         end = rank if param.num_axes == -1 else start + param.num_axes
         if end > rank:
-            self.fail(f"end_axis = axis + num_axes is out of range; got {end}, input blob has {rank} axes")
+            self.fail(
+                f"end_axis = axis + num_axes is out of range; got {end}, input blob has {rank} axes"
+            )
         return start, end
 
     def _top_shape(self, shape):
@@ -56,15 +63,20 @@ class ReshapeLayer(Layer):
         for i, dim in enumerate(dims):
             if dim == 0:
                 if start + i >= len(shape):
-                    self.fail(f"new shape contains a 0, but there was no corresponding bottom axis to copy; "
-                              f"shape {self.dims} at axis {start} of {shape}")
+                    self.fail(
+                        "new shape contains a 0, but there was no corresponding bottom axis "
+                        "to copy; "
+                        f"shape {self.dims} at axis {start} of {shape}"
+                    )
                 dims[i] = shape[start + i]
         if -1 in dims:
             at = dims.index(-1)
-            known = prod(dims[:at] + dims[at + 1:]) * prod(shape[:start]) * prod(shape[end:])
+            known = prod(dims[:at] + dims[at + 1 :]) * prod(shape[:start]) * prod(shape[end:])
             if known == 0 or prod(shape) % known:
-                self.fail(f"bottom count ({prod(shape)}) must be divisible by the product of the specified "
-                          f"dimensions ({known}); shape {self.dims} for bottom {shape}")
+                self.fail(
+                    f"bottom count ({prod(shape)}) must be divisible by the product of the "
+                    f"specified dimensions ({known}); shape {self.dims} for bottom {shape}"
+                )
             dims[at] = prod(shape) // known
         return [*shape[:start], *dims, *shape[end:]]
 

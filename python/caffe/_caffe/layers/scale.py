@@ -1,4 +1,7 @@
-"""Scale: multiply by a smaller blob, learned or given, and perhaps add a bias. Source: BVLC scale_layer.cpp."""
+"""Scale: multiply by a smaller blob, learned or given, and perhaps add a bias.
+
+Source: BVLC scale_layer.cpp.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +20,8 @@ from ..layer_factory import create_layer, register_layer
 class ScaleLayer(Layer):
     """bottom[0] * scale (+ bias), where both span `num_axes` axes from `axis`.
 
-    The scale is bottom[1] or parameter 0; the bias is the last parameter (1, or 0 with two bottoms).
-    May run in place.
+    The scale is bottom[1] or parameter 0; the bias is the last parameter (1, or 0 with two
+    bottoms). May run in place.
     """
 
     min_num_bottom = 1
@@ -36,17 +39,23 @@ class ScaleLayer(Layer):
     def _new_scale(self, data, param):
         axis = canonical_axis(self, data, param.axis)
         if param.num_axes < -1:
-            self.fail("num_axes must be non-negative, or -1 to extend to the end of bottom[0]; "
-                      f"got {param.num_axes}")
+            self.fail(
+                "num_axes must be non-negative, or -1 to extend to the end of bottom[0]; "
+                f"got {param.num_axes}"
+            )
         end = len(data.shape) if param.num_axes == -1 else axis + param.num_axes
         if end > len(data.shape):
-            self.fail("scale blob's shape extends past bottom[0]'s shape when applied starting with "
-                      f"bottom[0] axis = {axis}; num_axes {param.num_axes}, shape {data.shape}")
+            self.fail(
+                "scale blob's shape extends past bottom[0]'s shape when applied starting with "
+                f"bottom[0] axis = {axis}; num_axes {param.num_axes}, shape {data.shape}"
+            )
         scale = Blob(*data.shape[axis:end])
         if param.HasField("filler"):
             fill(scale, param.filler)
         else:
-            scale.data.fill(1)  # Caffe: a scale without a filler is 1, not the filler's own default 0
+            scale.data.fill(
+                1
+            )  # Caffe: a scale without a filler is 1, not the filler's own default 0
         return scale
 
     def _new_bias(self, bottom, top):
@@ -70,10 +79,12 @@ class ScaleLayer(Layer):
         """Check that the scale fits; shape the top as bottom[0]."""
         shape, scale = bottom[0].shape, self._scale(bottom).shape
         axis = canonical_axis(self, bottom[0], self.layer_param.scale_param.axis) if scale else 0
-        if shape[axis:axis + len(scale)] != scale:
-            self.fail(f"dimension mismatch: scale of shape {scale} does not fit bottom[0] of shape {shape} "
-                      f"from axis {axis}")
-        self.view = (prod(shape[:axis]), prod(scale), prod(shape[axis + len(scale):]))
+        if shape[axis : axis + len(scale)] != scale:
+            self.fail(
+                f"dimension mismatch: scale of shape {scale} does not fit bottom[0] "
+                f"of shape {shape} from axis {axis}"
+            )
+        self.view = (prod(shape[:axis]), prod(scale), prod(shape[axis + len(scale) :]))
         if top[0] is bottom[0]:
             self.saved.reshape(*shape)
         else:
@@ -103,17 +114,23 @@ class ScaleLayer(Layer):
             self._backward_scale(top, bottom, learned)
         if propagate_down[0]:
             scale = self._scale(bottom).read_data().view(1, -1, 1)
-            torch.mul(top[0].read_diff().view(self.view), scale, out=bottom[0].write_diff().view(self.view))
+            torch.mul(
+                top[0].read_diff().view(self.view),
+                scale,
+                out=bottom[0].write_diff().view(self.view),
+            )
 
     def _backward_scale(self, top, bottom, learned):
         in_place = top[0] is bottom[0]
         x = self.saved.edit_data() if in_place else bottom[0].read_data()
-        # Caffe: the product lands in bottom[0]'s diff even if nobody asked for that, or in the saved input.
+        # Caffe: the product lands in bottom[0]'s diff even if nobody asked for that; in
+        # place, in the saved input.
         product = torch.mul(top[0].read_diff(), x, out=x if in_place else bottom[0].write_diff())
         total = product.view(self.view).sum((0, 2))
         outer, size, inner = self.view
-        # Caffe: with nothing to sum over outside, a learned scale's diff is overwritten, not added to, unless
-        # the scale is one number and there is something to sum over inside. scale_layer.cpp, Backward_cpu.
+        # Caffe: with nothing to sum over outside, a learned scale's diff is overwritten, not added
+        # to, unless the scale is one number and there is something to sum over inside.
+        # scale_layer.cpp, Backward_cpu.
         overwritten = outer == 1 and (size > 1 or inner == 1)
         scale = self._scale(bottom)
         if learned and not overwritten:

@@ -21,7 +21,7 @@ class SigmoidLayer(Layer):
 
     def forward(self, bottom, top):
         """Top = 1 / (1 + exp(-x))."""
-        # Caffe: computed as 0.5 tanh(0.5 x) + 0.5, which is exactly 0 or 1 far out, where torch's is not.
+        # Caffe: computed as 0.5 tanh(0.5 x) + 0.5: exactly 0 or 1 far out, where torch's is not.
         y = torch.mul(bottom[0].read_data(), 0.5, out=top[0].write_data())
         y.tanh_().mul_(0.5).add_(0.5)
 
@@ -29,4 +29,5 @@ class SigmoidLayer(Layer):
         """Gradient times y (1 - y)."""
         if propagate_down[0]:
             torch.ops.aten.sigmoid_backward.grad_input(
-                top[0].read_diff(), top[0].read_data(), grad_input=bottom[0].write_diff())
+                top[0].read_diff(), top[0].read_data(), grad_input=bottom[0].write_diff()
+            )

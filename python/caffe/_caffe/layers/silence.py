@@ -1,4 +1,7 @@
-"""Silence: take blobs nobody reads, so that they are no outputs of the net. Source: BVLC silence_layer.cpp."""
+"""Silence: take blobs nobody reads, so that they are no outputs of the net.
+
+Source: BVLC silence_layer.cpp.
+"""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class SliceLayer(Layer):
         self.axis = axis = self._slice_axis(bottom[0])
         self.lengths = self._cut(shape[axis], len(top))
         for blob, length in zip(top, self.lengths, strict=True):
-            blob.reshape(*shape[:axis], length, *shape[axis + 1:])
+            blob.reshape(*shape[:axis], length, *shape[axis + 1 :])
         if len(top) == 1:
             top[0].share_data(bottom[0])
             top[0].share_diff(bottom[0])
@@ -39,23 +39,31 @@ class SliceLayer(Layer):
         if not param.HasField("slice_dim"):
             return canonical_axis(self, blob, param.axis)
         if param.slice_dim >= len(blob.shape):
-            self.fail(f"slice_dim out of range: got {param.slice_dim}, bottom 0 has {len(blob.shape)} axes")
+            self.fail(
+                f"slice_dim out of range: got {param.slice_dim}, "
+                f"bottom 0 has {len(blob.shape)} axes"
+            )
         return param.slice_dim
 
     def _cut(self, total, parts):
         """Return the length of each part."""
         if not self.points:
             if total % parts:
-                self.fail(f"Number of top blobs ({parts}) should evenly divide input slice axis ({total})")
+                self.fail(
+                    f"Number of top blobs ({parts}) should evenly divide input slice axis ({total})"
+                )
             return [total // parts] * parts
         if len(self.points) != parts - 1:
             self.fail(f"got {len(self.points)} slice_point(s) for {parts} tops, want {parts - 1}")
         edges = [0, *self.points, total]
         lengths = [after - before for before, after in zip(edges, edges[1:], strict=False)]
-        # Caffe: points must grow, and there may not be more tops than slices; the last part alone may be empty.
+        # Caffe: points must grow, there may not be more tops than slices; the last part alone may
+        # be empty.
         if parts > total or min(lengths[:-1]) <= 0 or lengths[-1] < 0:
-            self.fail(f"slice_point {self.points} must grow strictly from above 0 to at most the input slice "
-                      f"axis ({total}), with at most {total} tops")
+            self.fail(
+                f"slice_point {self.points} must grow strictly from above 0 to at most the "
+                f"input slice axis ({total}), with at most {total} tops"
+            )
         return lengths
 
     def forward(self, bottom, top):

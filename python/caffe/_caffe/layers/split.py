@@ -18,7 +18,7 @@ class SplitLayer(Layer):
     def reshape(self, bottom, top):
         """Shape every top as the bottom and share its data.
 
-        Caffe shares at forward only; sharing here as well keeps tops readable between reshape and forward.
+        Caffe shares at forward only; sharing here as well keeps tops readable in between.
         """
         for blob in top:
             if blob is bottom[0]:

@@ -27,4 +27,5 @@ class TanHLayer(Layer):
         """Gradient times 1 - y²."""
         if propagate_down[0]:
             torch.ops.aten.tanh_backward.grad_input(
-                top[0].read_diff(), top[0].read_data(), grad_input=bottom[0].write_diff())
+                top[0].read_diff(), top[0].read_data(), grad_input=bottom[0].write_diff()
+            )
