@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import List, Optional, Sequence
 
 from nets import NetError
 from nets.prototxt import is_fresh, write_prototxt
 from nets.zoo import DIRS, ZOO, emit, phases
 
 
-def main(argv: Optional[Sequence[str]] = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Emit or check; gives the exit status."""
     args = _arguments(argv)
     dirs = {key: getattr(args, key) for key in DIRS}
-    stale: List[Path] = []
+    stale: list[Path] = []
     try:
         for name in args.names or ZOO:
             for phase in phases(name):
@@ -39,7 +39,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     return 1 if stale else 0
 
 
-def _arguments(argv: Optional[Sequence[str]]) -> argparse.Namespace:
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m nets", description="Emit the zoo's nets as prototxt files.",
         epilog="Nets: " + ", ".join(ZOO))

@@ -8,7 +8,7 @@ Source: the released nets' settings; Long et al., section 4.
 
 from __future__ import annotations
 
-from typing import Any, Dict, Optional, Tuple
+from typing import Any
 
 from caffe import layers as L
 from caffe import params as P
@@ -26,7 +26,7 @@ def learn(times: float = 1) -> list:
     return [dict(param, lr_mult=param["lr_mult"] * times) for param in LEARN]
 
 
-def fillers(weight_filler: Optional[Dict[str, Any]]) -> Dict[str, Any]:
+def fillers(weight_filler: dict[str, Any] | None) -> dict[str, Any]:
     """Give the filler settings of a layer: none (weights are copied in), or this one and a zero bias."""
     if weight_filler is None:
         return {}
@@ -34,7 +34,7 @@ def fillers(weight_filler: Optional[Dict[str, Any]]) -> Dict[str, Any]:
 
 
 def conv_relu(bottom: L, num_output: int, kernel_size: int = 3, pad: int = 1,
-              weight_filler: Optional[Dict[str, Any]] = None) -> Tuple[L, L]:
+              weight_filler: dict[str, Any] | None = None) -> tuple[L, L]:
     """Convolve at stride 1 and rectify in place; gives both Tops."""
     conv = L.Convolution(bottom, kernel_size=kernel_size, stride=1, num_output=num_output, pad=pad,
                          param=learn(), **fillers(weight_filler))
@@ -42,7 +42,7 @@ def conv_relu(bottom: L, num_output: int, kernel_size: int = 3, pad: int = 1,
 
 
 def full_relu(bottom: L, num_output: int,
-              weight_filler: Optional[Dict[str, Any]] = None) -> Tuple[L, L]:
+              weight_filler: dict[str, Any] | None = None) -> tuple[L, L]:
     """Connect fully (InnerProduct) and rectify in place; gives both Tops."""
     full = L.InnerProduct(bottom, num_output=num_output, param=learn(), **fillers(weight_filler))
     return full, L.ReLU(full, in_place=True)

@@ -12,7 +12,7 @@ pooling: scale 1 / stride, shift (pad - (kernel - 1) / 2) / stride; Deconvolutio
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Any, Dict, List, NamedTuple
+from typing import Any, NamedTuple
 
 from caffe import layers as L
 
@@ -104,7 +104,7 @@ def layer_map(fn: Any) -> Map:
     raise NetError(f"coordinate map: a {kind} layer has no coordinate map; known are {known}")
 
 
-def _strided_map(kind: str, settings: Dict[str, Any]) -> Map:
+def _strided_map(kind: str, settings: dict[str, Any]) -> Map:
     if settings.get("global_pooling"):
         raise NetError("coordinate map: Pooling has global_pooling, its top has no places; "
                        "connect the head below it")
@@ -118,7 +118,7 @@ def _strided_map(kind: str, settings: Dict[str, Any]) -> Map:
     return Map(Fraction(1, stride), (pad - reach) / stride)
 
 
-def _only(kind: str, settings: Dict[str, Any], key: str, default: Any) -> int:
+def _only(kind: str, settings: dict[str, Any], key: str, default: Any) -> int:
     """Read a setting that must be one number for height and width."""
     stem = key.replace("_size", "")
     if f"{stem}_h" in settings or f"{stem}_w" in settings:
@@ -130,7 +130,7 @@ def _only(kind: str, settings: Dict[str, Any], key: str, default: Any) -> int:
     return int(values.pop())
 
 
-def _maps_from_ancestors(top: L) -> Dict[L, Map]:
+def _maps_from_ancestors(top: L) -> dict[L, Map]:
     """Give, for the blob and each one it grew from (nearest first), the map from there to the blob."""
     maps = {top: Map()}
     frontier = [top]
@@ -149,7 +149,7 @@ def _maps_from_ancestors(top: L) -> Dict[L, Map]:
     return maps
 
 
-def _spatial_inputs(fn: Any) -> List[L]:
+def _spatial_inputs(fn: Any) -> list[L]:
     """Give the bottoms a layer's values come from; Crop's second bottom lends only its size."""
     return list(fn.inputs[:1] if fn.type_name == "Crop" else fn.inputs)
 

@@ -8,37 +8,40 @@ Source: the released train and val nets.
 
 from __future__ import annotations
 
-from typing import Any, Dict, Tuple
+from typing import Any
 
 from caffe import layers as L
 
 SEED = 1337  # the released nets' order of images starts here
 
 
-def param_str(settings: Dict[str, Any]) -> str:
+def param_str(settings: dict[str, Any]) -> str:
     """Write settings as the text of a dict, in their own order (the released files keep Python 2's)."""
     return repr(dict(settings))
 
 
-def sbdd_layer(sbdd_dir: str, split: str, mean: Tuple[float, ...], **options: Any) -> Tuple[L, L]:
+def sbdd_layer(sbdd_dir: str, split: str, mean: tuple[float, ...], **options: Any) -> tuple[L, L]:
     """Feed SBD's images and labels; options are `mirror` and `scale`."""
     return _python_layer("voc_layers", "SBDDSegDataLayer", sbdd_dir=sbdd_dir, seed=SEED, split=split,
                          mean=tuple(mean), **options)
 
 
-def voc_layer(voc_dir: str, split: str, mean: Tuple[float, ...], **options: Any) -> Tuple[L, L]:
+def voc_layer(voc_dir: str, split: str, mean: tuple[float, ...], **options: Any) -> tuple[L, L]:
     """Feed images and labels of a folder in VOC devkit layout; options are `mirror` and `scale`."""
     return _python_layer("voc_layers", "VOCSegDataLayer", voc_dir=voc_dir, seed=SEED, split=split,
                          mean=tuple(mean), **options)
 
 
-def classification_layer(root: str, list_file: str, mean: Tuple[float, ...], *, batch: int,
-                         **options: Any) -> Tuple[L, L]:
-    """Feed batches of whole images, one class each; options are `mirror` and `scale`."""
+def classification_layer(root: str, list_file: str, mean: tuple[float, ...], *, batch: int,
+                         **options: Any) -> tuple[L, L]:
+    """Feed batches of whole images, one class each; the list lies in `root`.
+
+    Options are `mirror`, `scale` and what else ClassificationDataLayer takes.
+    """
     return _python_layer("classification_layers", "ClassificationDataLayer", root=root, list=list_file,
                          batch=batch, seed=SEED, mean=tuple(mean), **options)
 
 
-def _python_layer(module: str, layer: str, **settings: Any) -> Tuple[L, L]:
+def _python_layer(module: str, layer: str, **settings: Any) -> tuple[L, L]:
     data, label = L.Python(module=module, layer=layer, ntop=2, param_str=param_str(settings))
     return data, label

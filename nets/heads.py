@@ -8,7 +8,7 @@ Source: Long et al., section 4.2 and, for the at-once scales, the journal versio
 
 from __future__ import annotations
 
-from typing import NamedTuple, Optional, Tuple
+from typing import NamedTuple
 
 import caffe
 from caffe import layers as L
@@ -22,7 +22,7 @@ class Skip(NamedTuple):
     """A finer blob to fuse: layer `name`, its features times `scale` before they are scored."""
 
     name: str
-    scale: Optional[float] = None
+    scale: float | None = None
 
 
 # All skips learned at once, instead of stage by stage with base_lr a hundredth each time: the fixed
@@ -32,7 +32,7 @@ STAGED = {32: (), 16: (Skip("pool4"),), 8: (Skip("pool4"), Skip("pool3"))}
 
 
 def fcn_head(n: caffe.NetSpec, top: L, image: L, num_classes: int, stride: int,
-             skips: Optional[Tuple[Skip, ...]] = None) -> L:
+             skips: tuple[Skip, ...] | None = None) -> L:
     """Add the head of FCN-32s, -16s or -8s on a stride-32 trunk.
 
     Args:

@@ -11,7 +11,7 @@ import json
 import os
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Dict, Optional, Tuple, Union
+from typing import Any, Union
 
 from nets import NetError
 from nets.prototxt import write_text
@@ -26,12 +26,12 @@ class Record:
     net: str  # name in the zoo
     deploy: str  # path of the deploy prototxt, from the project's root
     weights: str  # path of the caffemodel, from the project's root
-    classes: Tuple[str, ...]  # in the order of the score's channels
-    mean_bgr: Tuple[float, float, float]  # subtracted from 0..255 pixels, blue first
+    classes: tuple[str, ...]  # in the order of the score's channels
+    mean_bgr: tuple[float, float, float]  # subtracted from 0..255 pixels, blue first
     scale: float = 1.0  # multiplied after the mean is gone
     ignore_label: int = 255
-    iteration: Optional[int] = None  # of the snapshot these weights come from
-    scores: Dict[str, float] = field(default_factory=dict)  # e.g. mean_iu; may be empty
+    iteration: int | None = None  # of the snapshot these weights come from
+    scores: dict[str, float] = field(default_factory=dict)  # e.g. mean_iu; may be empty
 
     def __post_init__(self) -> None:
         """Hold what JSON gives back as lists to tuples, and refuse what cannot feed a net."""

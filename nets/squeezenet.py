@@ -12,7 +12,6 @@ fire9 lies at stride 16, fire5 at stride 8. SqueezeNet pools 3 x 3, so with the 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Optional
 
 import caffe
 from caffe import layers as L
@@ -30,7 +29,7 @@ class SqueezeNet:
     """How the fully convolutional net is made."""
 
     pad: int = 10  # of conv1; with less, pool8 has no output for the smallest images
-    dropout: Optional[float] = None  # ratio of drop9; None: no such layer
+    dropout: float | None = None  # ratio of drop9; None: no such layer
     skip_scale: float = 0.05  # fire5's features are larger than fire9's; fixed, as at-once FCN-8s has it
     score_lr: float = 10  # the scores start at zero and learn this much faster than the trunk
 

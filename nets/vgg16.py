@@ -9,7 +9,7 @@ Source: Simonyan and Zisserman 2014, configuration D; FCN's settings of it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Dict, Optional, Tuple
+from typing import Any
 
 import caffe
 from caffe import layers as L
@@ -23,11 +23,11 @@ CONVOLUTIONS = (2, 2, 3, 3, 3)  # in each block
 class Vgg16:
     """How a trunk is made; the defaults are the published one."""
 
-    widths: Tuple[int, ...] = (64, 128, 256, 512, 512)  # num_output of each block's convolutions
+    widths: tuple[int, ...] = (64, 128, 256, 512, 512)  # num_output of each block's convolutions
     fc: int = 4096  # num_output of fc6 and fc7
     pad: int = 100  # of conv1_1; from 97 on, every image size >= 1 serves (1 in the classifier)
-    dropout: Optional[float] = 0.5  # None: no dropout layers, as in deploy nets
-    weight_filler: Optional[Dict[str, Any]] = None  # None: weights are copied in, zero until then
+    dropout: float | None = 0.5  # None: no dropout layers, as in deploy nets
+    weight_filler: dict[str, Any] | None = None  # None: weights are copied in, zero until then
 
 
 def convolutional(n: caffe.NetSpec, bottom: L, vgg: Vgg16) -> L:
@@ -40,7 +40,7 @@ def convolutional(n: caffe.NetSpec, bottom: L, vgg: Vgg16) -> L:
 
 
 def classifier(n: caffe.NetSpec, bottom: L, vgg: Vgg16, num_classes: int,
-               score_filler: Optional[Dict[str, Any]] = None) -> L:
+               score_filler: dict[str, Any] | None = None) -> L:
     """Add the trunk with fc6, fc7 and the scores fc8 as InnerProducts; gives fc8's Top."""
     top = _blocks(n, bottom, vgg)
     n.fc6, n.relu6 = full_relu(top, vgg.fc, vgg.weight_filler)

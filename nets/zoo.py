@@ -9,7 +9,7 @@ Source: the released nets; ours beside them are written in the same words.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Dict, Optional, Tuple, Union
+from typing import Any
 
 import caffe
 from caffe import layers as L
@@ -36,14 +36,14 @@ class Feed:
     layer: str  # sbdd, voc or classification
     dir_key: str  # in DIRS
     split: str
-    mean: Tuple[float, float, float]  # B, G, R
-    options: Dict[str, Any] = field(default_factory=dict)
+    mean: tuple[float, float, float]  # B, G, R
+    options: dict[str, Any] = field(default_factory=dict)
 
-    def tops(self, dirs: Dict[str, str]) -> Tuple[L, L]:
+    def tops(self, dirs: dict[str, str]) -> tuple[L, L]:
         """Give the data and label Tops."""
         folder = dirs[self.dir_key]
         if self.layer == "classification":
-            return classification_layer(folder, f"{folder}/{self.split}.txt", self.mean, **self.options)
+            return classification_layer(folder, f"{self.split}.txt", self.mean, **self.options)
         layer = {"sbdd": sbdd_layer, "voc": voc_layer}[self.layer]
         return layer(folder, self.split, self.mean, **self.options)
 
@@ -55,14 +55,14 @@ class Fcn:
     num_classes: int
     train: Feed
     val: Feed
-    trunk: Union[Vgg16, SqueezeNet] = Vgg16()
+    trunk: Vgg16 | SqueezeNet = Vgg16()
     stride: int = 32  # of the finest stream
-    skips: Optional[Tuple[Skip, ...]] = None  # instead of the stride's plain ones
+    skips: tuple[Skip, ...] | None = None  # instead of the stride's plain ones
     normalize: bool = False  # the loss: mean over pixels, or their sum
-    size: Tuple[int, int] = (500, 500)  # of the deploy net's example image
+    size: tuple[int, int] = (500, 500)  # of the deploy net's example image
     phases = ("train", "val", "deploy")
 
-    def build(self, phase: str, dirs: Dict[str, str]) -> caffe.NetSpec:
+    def build(self, phase: str, dirs: dict[str, str]) -> caffe.NetSpec:
         """Give the net of a phase, up to the loss or, for deploy, the score."""
         n = caffe.NetSpec()
         trunk = self.trunk
@@ -87,17 +87,17 @@ class Classifier:
 
     num_classes: int
     trunk: Vgg16
-    train: Optional[Feed] = None
-    val: Optional[Feed] = None
-    score_filler: Optional[Dict[str, Any]] = None  # of fc8; None: the trunk's
-    size: Tuple[int, int] = (224, 224)
+    train: Feed | None = None
+    val: Feed | None = None
+    score_filler: dict[str, Any] | None = None  # of fc8; None: the trunk's
+    size: tuple[int, int] = (224, 224)
 
     @property
-    def phases(self) -> Tuple[str, ...]:
+    def phases(self) -> tuple[str, ...]:
         """Give the phases this net has: deploy alone where it is not trained here."""
         return ("train", "val", "deploy") if self.train else ("deploy",)
 
-    def build(self, phase: str, dirs: Dict[str, str]) -> caffe.NetSpec:
+    def build(self, phase: str, dirs: dict[str, str]) -> caffe.NetSpec:
         """Give the net of a phase: with loss (and accuracy in val), or with probabilities."""
         n = caffe.NetSpec()
         if phase == "deploy":
@@ -120,7 +120,7 @@ class CastForm:
     of: str  # the classifier, in the zoo
     phases = ("deploy",)
 
-    def build(self, phase: str, dirs: Dict[str, str]) -> caffe.NetSpec:
+    def build(self, phase: str, dirs: dict[str, str]) -> caffe.NetSpec:
         """Give the net up to relu7; on the classifier's own image size, fc7 is 1 x 1 and equal to its."""
         classifier, n = ZOO[self.of], caffe.NetSpec()
         n.data = image_input(*classifier.size)
@@ -150,7 +150,7 @@ SLIM = Vgg16(widths=(8, 16, 32, 64, 64), fc=256, dropout=0.1)
 SLIM_CLASSIFIER = replace(SLIM, pad=1, weight_filler=dict(type="msra"))
 SLIM_SCORE_FILLER = dict(type="gaussian", std=0.06)
 
-ZOO: Dict[str, Union[Fcn, Classifier, CastForm]] = {
+ZOO: dict[str, Fcn | Classifier | CastForm] = {
     "voc-fcn32s": Fcn(**VOC, stride=32),
     "voc-fcn16s": Fcn(**VOC, stride=16),
     "voc-fcn8s": Fcn(**VOC, stride=8),
@@ -174,12 +174,12 @@ ZOO: Dict[str, Union[Fcn, Classifier, CastForm]] = {
 }
 
 
-def phases(name: str) -> Tuple[str, ...]:
+def phases(name: str) -> tuple[str, ...]:
     """Give the phases of a net of the zoo: train, val, deploy, or deploy alone."""
     return _row(name).phases
 
 
-def emit(name: str, phase: str, **dirs: Optional[str]) -> Any:
+def emit(name: str, phase: str, **dirs: str | None) -> Any:
     """Give the NetParameter of a net's phase.
 
     Args:
@@ -199,7 +199,7 @@ def emit(name: str, phase: str, **dirs: Optional[str]) -> Any:
     return row.build(phase, {**DIRS, **given}).to_proto()
 
 
-def _row(name: str) -> Union[Fcn, Classifier, CastForm]:
+def _row(name: str) -> Fcn | Classifier | CastForm:
     if name not in ZOO:
         raise NetError(f"net '{name}': not in the zoo; known are {', '.join(ZOO)}")
     return ZOO[name]
