@@ -22,6 +22,7 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
     Args:
         path: where it shall lie; the folder is made if it is missing.
         write: called with the open file.
+
     Raises:
         OSError: the disk is full or the folder read-only; the old file, if any, stays.
     """
@@ -37,6 +38,11 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
     finally:
         if part.exists():
             part.unlink()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file (UTF-8) as `write_whole` does."""
+    write_whole(path, lambda file: file.write(text.encode()))
 
 
 def is_whole(path: Path) -> bool:

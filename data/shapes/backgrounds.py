@@ -9,7 +9,6 @@ Source: ours.
 import functools
 import math
 import random
-from typing import Tuple
 
 from PIL import Image
 
@@ -20,19 +19,24 @@ from data.shapes.textures import TEXTURES, TILE, cut, tile
 CLUTTER = (6, 12)
 
 
-def _sky(size: Tuple[int, int], rng: random.Random) -> Image.Image:
+def _sky(size: tuple[int, int], rng: random.Random) -> Image.Image:
     """Return clouds before a sky, or a papered wall."""
     if rng.random() < 0.5:
         hue = rng.uniform(0.5, 0.68)
-        blue, white = colour(hue, rng.uniform(0.3, 0.65), rng.uniform(0.6, 0.9)), colour(hue, 0.08, 0.96)
+        blue, white = (
+            colour(hue, rng.uniform(0.3, 0.65), rng.uniform(0.6, 0.9)),
+            colour(hue, 0.08, 0.96),
+        )
         return tinted(cut("clouds", size, rng, 0.0, rng.uniform(0.8, 1.6)), blue, white)
     hue, saturation, value = rng.random(), rng.uniform(0.08, 0.4), rng.uniform(0.45, 0.9)
     paper = rng.choice(TEXTURES + ("rough",) * 4)
     dark = colour(hue, saturation, value * rng.uniform(0.8, 0.93))
-    return tinted(cut(paper, size, rng, 0.0, rng.uniform(1.0, 1.4)), dark, colour(hue, saturation, value))
+    return tinted(
+        cut(paper, size, rng, 0.0, rng.uniform(1.0, 1.4)), dark, colour(hue, saturation, value)
+    )
 
 
-def _ground(size: Tuple[int, int], rng: random.Random) -> Image.Image:
+def _ground(size: tuple[int, int], rng: random.Random) -> Image.Image:
     """Return grass, sand, boards or tiles, seen from above at a slant."""
     width, height = size
     kind = rng.choice(("rough", "rough", "speckle", "grain", "checks", "bricks", "clouds"))
@@ -41,7 +45,10 @@ def _ground(size: Tuple[int, int], rng: random.Random) -> Image.Image:
     left, low = (TILE - far) / 2, (TILE - near) / 2
     quad = (left, 0, low, depth, low + near, depth, left + far, 0)
     piece = tile(kind).transform(size, Image.QUAD, quad, Image.BILINEAR)
-    hue, saturation = rng.choice((0.09, 0.12, 0.27, 0.33, 0.6, rng.random())), rng.uniform(0.12, 0.5)
+    hue, saturation = (
+        rng.choice((0.09, 0.12, 0.27, 0.33, 0.6, rng.random())),
+        rng.uniform(0.12, 0.5),
+    )
     value = rng.uniform(0.35, 0.85)
     light = colour(hue, saturation, value)
     return tinted(piece, colour(hue, saturation + 0.08, value * rng.uniform(0.6, 0.88)), light)
@@ -66,22 +73,30 @@ def _clutter(rng: random.Random) -> Canvas:
     elif kind == 1:
         canvas.polygon(_blob(rng), tone)
     elif kind == 2:
-        canvas.stroke([(-1, 0), (rng.uniform(-0.3, 0.3), rng.uniform(-0.4, 0.4)), (1, 0)], rng.uniform(3, 9), tone)
+        canvas.stroke(
+            [(-1, 0), (rng.uniform(-0.3, 0.3), rng.uniform(-0.4, 0.4)), (1, 0)],
+            rng.uniform(3, 9),
+            tone,
+        )
     elif kind == 3:
         canvas.polygon([(-1, 0.5), (1, 0.6 * thick), (rng.uniform(-1, 1), -thick)], tone)
     elif kind == 4:
         canvas.polygon(oval(0, 0, 1, 1, 32)[:17], tone)
     else:
-        canvas.polygon([(-1, -1), (thick - 1, -1), (thick - 1, 1 - thick), (1, 1 - thick), (1, 1), (-1, 1)], tone)
+        canvas.polygon(
+            [(-1, -1), (thick - 1, -1), (thick - 1, 1 - thick), (1, 1 - thick), (1, 1), (-1, 1)],
+            tone,
+        )
     return canvas
 
 
-def draw_background(size: Tuple[int, int], rng: random.Random) -> Tuple[Image.Image, int]:
+def draw_background(size: tuple[int, int], rng: random.Random) -> tuple[Image.Image, int]:
     """Draw what lies behind the objects.
 
     Args:
         size: (width, height).
         rng: decides everything.
+
     Returns:
         An RGB picture of that size, and the row where the ground begins.
     """
@@ -92,7 +107,9 @@ def draw_background(size: Tuple[int, int], rng: random.Random) -> Tuple[Image.Im
     for _ in range(rng.randint(*CLUTTER)):
         cover, tone = (drawn := _clutter(rng).done()).cover, drawn.tone
         look = clutter_look(rng)
-        dressed = tinted(cut(look.texture, cover.size, rng, look.turn, look.zoom), look.dark, look.light, tone)
+        dressed = tinted(
+            cut(look.texture, cover.size, rng, look.turn, look.zoom), look.dark, look.light, tone
+        )
         half = cover.size[0] // 2
         picture.paste(dressed, (rng.randrange(width) - half, rng.randrange(height) - half), cover)
     return picture, horizon
@@ -105,6 +122,6 @@ def soft_shadow(picture: Image.Image, x: int, y: int, reach: int) -> None:
     picture.paste((18, 16, 22), (x - reach, y - flat), veil)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _veil() -> Image.Image:
     return Image.radial_gradient("L").point([max(0, 150 - v) for v in range(256)])

@@ -8,15 +8,14 @@ Source: ours. A typical hue lets a small net learn in minutes; one object in twe
 
 import colorsys
 import random
-from typing import NamedTuple, Optional, Tuple
+from typing import NamedTuple, Optional
 
 import numpy as np
 from PIL import Image, ImageChops
 
-from data.shapes.objects import OBJECTS
 from data.shapes.textures import TEXTURES
 
-Colour = Tuple[int, int, int]
+Colour = tuple[int, int, int]
 TYPICAL_TEXTURE, TYPICAL_HUE, HUE_DEVIATION = 0.90, 0.95, 0.022
 # Class k keeps hue HUES[k]; red, yellow, ... are dealt so that similar outlines differ in hue.
 HUES = (0.02, 0.52, 0.08, 0.29, 0.15, 0.90, 0.40, 0.62)
@@ -54,10 +53,18 @@ def clutter_look(rng: random.Random, textured: float = 0.6) -> Look:
     texture = rng.choice(TEXTURES) if rng.random() < textured else rng.choice(("rough", "clouds"))
     hue, saturation, value = rng.random(), rng.uniform(0.1, 0.8), rng.uniform(0.3, 0.95)
     dark = colour(hue, saturation, value * rng.uniform(0.5, 0.85))
-    return Look(texture, rng.uniform(-1.5, 1.5), rng.uniform(0.75, 1.3), dark, colour(hue, saturation, value))
+    return Look(
+        texture,
+        rng.uniform(-1.5, 1.5),
+        rng.uniform(0.75, 1.3),
+        dark,
+        colour(hue, saturation, value),
+    )
 
 
-def tinted(grey: Image.Image, dark: Colour, light: Colour, tone: Optional[Image.Image] = None) -> Image.Image:
+def tinted(
+    grey: Image.Image, dark: Colour, light: Colour, tone: Optional[Image.Image] = None
+) -> Image.Image:
     """Turn a grey picture into colour.
 
     Args:
@@ -66,6 +73,7 @@ def tinted(grey: Image.Image, dark: Colour, light: Colour, tone: Optional[Image.
         light: RGB.
         tone: picture of the same size, 128 = leave as it is, 64 = half as bright,
             192 = half way to white.
+
     Returns:
         An RGB picture.
     """

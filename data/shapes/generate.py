@@ -1,7 +1,7 @@
 """Make the embedded data set: `python -m data.shapes.generate`.
 
 In:   counts and a folder; every picture follows from its own index (scene.py).
-Out:  OUT/dataset (VOC devkit layout) and OUT/classifier (images and list files), then OUT/.complete.
+Out:  OUT/dataset (VOC devkit layout), OUT/classifier (images and lists), then OUT/.complete.
 Not here: how a picture looks (scene.py), reading it (layers/).
 Source: ours. Every file is put in place whole, so a run that was killed is simply run again.
 """
@@ -13,18 +13,20 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import NamedTuple, Optional
 
 import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+import startup
 from data.shapes.objects import OBJECTS
 from data.shapes.scene import VERSION, draw_scene, draw_single
-from data.whole import DataError, is_whole, remove_left_over, write_whole
+from data.whole import DataError, is_whole, remove_left_over, write_text, write_whole
 
 QUALITY = 90  # of the JPEGs
 CHUNK = 20  # pictures a worker draws before it reports
@@ -57,7 +59,7 @@ def voc_palette() -> bytes:
     return bytes(table)
 
 
-def jobs_of(counts: Counts) -> List[Job]:
+def jobs_of(counts: Counts) -> list[Job]:
     """List every picture of the set, in the order of its lists."""
     jobs = []
     for kind, stem, count in zip(counts._fields, ("train", "valid", "train", "val"), counts):
@@ -65,12 +67,15 @@ def jobs_of(counts: Counts) -> List[Job]:
     return jobs
 
 
-def paths_of(out: Path, job: Job) -> Tuple[Path, ...]:
+def paths_of(out: Path, job: Job) -> tuple[Path, ...]:
     """Return the files of one picture: image and label map, or image alone."""
     if job.kind.startswith("classifier"):
         return (out / "classifier" / "images" / f"{job.name}.jpg",)
     dataset = out / "dataset"
-    return dataset / "JPEGImages" / f"{job.name}.jpg", dataset / "SegmentationClass" / f"{job.name}.png"
+    return (
+        dataset / "JPEGImages" / f"{job.name}.jpg",
+        dataset / "SegmentationClass" / f"{job.name}.png",
+    )
 
 
 def make(out: Path, job: Job) -> None:
@@ -105,7 +110,7 @@ def write_lists(out: Path, jobs: Sequence[Job]) -> None:
         for job in (job for job in jobs if job.kind == kind):
             label = f" {job.index % len(OBJECTS)}" if kind.startswith("classifier") else ""
             lines.append(f"{job.name}{label}\n")
-        write_whole(path, lambda file, text="".join(lines): file.write(text.encode()))
+        write_text(path, "".join(lines))
 
 
 def _parameters(counts: Counts) -> dict:
@@ -130,7 +135,7 @@ def _is_stale(out: Path, parameters: dict) -> bool:
     return True  # nothing known about what lies there
 
 
-def missing_jobs(out: Path, jobs: Sequence[Job]) -> List[Job]:
+def missing_jobs(out: Path, jobs: Sequence[Job]) -> list[Job]:
     """Return the pictures whose files are not all there and whole."""
     return [job for job in jobs if not all(is_whole(path) for path in paths_of(out, job))]
 
@@ -143,8 +148,10 @@ def generate(out: Path, counts: Counts, workers: int, quiet: bool = False) -> in
         counts: how many pictures of each kind.
         workers: processes; the files do not depend on it.
         quiet: no progress bar.
+
     Returns:
         The number of pictures drawn; 0 if all were there.
+
     Raises:
         OSError: a file cannot be written; DataError: a worker was killed. What was whole stays.
     """
@@ -158,18 +165,20 @@ def generate(out: Path, counts: Counts, workers: int, quiet: bool = False) -> in
         if stale:  # files drawn by another version must not pass for ours after a kill
             for path in (path for job in jobs for path in paths_of(out, job)):
                 path.unlink(missing_ok=True)
-        write_whole(out / UNDER_WAY, lambda file: file.write(json.dumps(parameters).encode()))
+        write_text(out / UNDER_WAY, json.dumps(parameters))
         (out / STAMP).unlink(missing_ok=True)
         _draw(out, todo, workers, len(jobs), quiet)
     write_lists(out, jobs)
-    write_whole(out / STAMP, lambda file: file.write(json.dumps(parameters).encode()))
+    write_text(out / STAMP, json.dumps(parameters))
     (out / UNDER_WAY).unlink(missing_ok=True)
     return len(todo)
 
 
 def _draw(out: Path, todo: Sequence[Job], workers: int, total: int, quiet: bool) -> None:
     """Draw pictures in `workers` processes behind one progress bar."""
-    with tqdm(total=total, initial=total - len(todo), unit="image", desc="shapes", disable=quiet) as bar:
+    with tqdm(
+        total=total, initial=total - len(todo), unit="image", desc="shapes", disable=quiet
+    ) as bar:
         for done in _results(out, todo, workers):
             bar.update(done)
 
@@ -186,7 +195,9 @@ def _results(out: Path, todo: Sequence[Job], workers: int) -> Iterator[int]:
         for future in as_completed([pool.submit(_make_some, out, chunk) for chunk in chunks]):
             yield future.result()
     except BrokenProcessPool as error:
-        raise DataError(f"{out}: a drawing process was ended from outside; run again, it goes on") from error
+        raise DataError(
+            f"{out}: a drawing process was ended from outside; run again, it goes on"
+        ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
@@ -216,37 +227,28 @@ def _count(text: str) -> int:
 
 
 def _arguments(argv: Optional[Sequence[str]]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m data.shapes.generate", description="Make the data set `shapes`.")
-    parser.add_argument("--out", type=Path, default=Path("data/shapes"), help="folder (default: data/shapes)")
-    parser.add_argument("--jobs", type=_count, default=_cores(), help="processes (default: all cores)")
-    parser.add_argument("--train", type=_count, default=1500, help="training scenes (default: 1500)")
-    parser.add_argument("--val", type=_count, default=200, help="validation scenes (default: 200)")
-    parser.add_argument("--classifier", type=_count, nargs=2, default=(4000, 400), metavar=("TRAIN", "VAL"),
-                        help="pictures of one object (default: 4000 400)")  # fmt: skip
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser = argparse.ArgumentParser(
+        prog="python -m data.shapes.generate", description="Make the embedded data set `shapes`."
+    )
+    add = parser.add_argument
+    add("--out", type=Path, default=Path("data/shapes"), help="folder (%(default)s)")
+    add("--jobs", type=_count, default=_cores(), help="processes (all cores: %(default)s)")
+    add("--train", type=_count, default=1500, help="training scenes (%(default)s)")
+    add("--val", type=_count, default=200, help="validation scenes (%(default)s)")
+    add("--classifier", type=_count, nargs=2, default=(4000, 400), metavar=("TRAIN", "VAL"),
+        help="pictures of one object (4000 400)")  # fmt: skip
+    add("--quiet", action="store_true", help="no progress bar")
     return parser.parse_args(argv)
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Run the command; return its exit code."""
+    """Run the command; faults are raised (startup.run makes lines of them)."""
     args = _arguments(argv)
     counts = Counts(args.train, args.val, *args.classifier)
-    try:
-        drawn = generate(args.out, counts, args.jobs, args.quiet)
-    except KeyboardInterrupt:
-        print(f"stopped; what is whole in {args.out} stays, run again to go on", file=sys.stderr)
-        return 130
-    except OSError as error:
-        place = error.filename or args.out
-        print(f"cannot write {place}: {error.strerror or error}; make room or choose another --out, "
-              "then run again: what is whole stays", file=sys.stderr)  # fmt: skip
-        return 1
-    except DataError as error:
-        print(error, file=sys.stderr)
-        return 1
+    drawn = generate(args.out, counts, args.jobs, args.quiet)
     print(f"{args.out}: {sum(counts)} pictures, {drawn} of them drawn now")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(startup.run(main))

@@ -9,11 +9,12 @@ Source: ours. Ring, cross, ropes, legs and pole are 3 to 8 pixels thin: what the
 import functools
 import math
 import random
-from typing import Callable, Dict, NamedTuple, Sequence, Tuple
+from collections.abc import Sequence
+from typing import Callable, NamedTuple
 
 from PIL import Image, ImageDraw
 
-Point = Tuple[float, float]
+Point = tuple[float, float]
 FINE = 3  # drawn this many times larger, then averaged
 
 
@@ -95,7 +96,7 @@ def _sphere(side: int) -> Image.Image:
     return _glow().transform((side, side), Image.AFFINE, (178 / side, 0, 52, 0, 178 / side, 58))
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _glow() -> Image.Image:
     return Image.radial_gradient("L").point([max(20, 235 - v) for v in range(256)])
 
@@ -116,9 +117,13 @@ def _box(radius: float, angle: float, rng: random.Random) -> Drawn:
     deep, rise = rng.uniform(0.25, 0.45) * rng.choice((-1, 1)), rng.uniform(0.2, 0.4)
     left, right, top, low = -wide - deep / 2, wide - deep / 2, rise / 2 - high, rise / 2 + high
     canvas.polygon([(left, low), (right, low), (right, top), (left, top)], 128)
-    canvas.polygon([(left, top), (right, top), (right + deep, top - rise), (left + deep, top - rise)], 175)
+    canvas.polygon(
+        [(left, top), (right, top), (right + deep, top - rise), (left + deep, top - rise)], 175
+    )
     edge = right if deep > 0 else left
-    canvas.polygon([(edge, low), (edge, top), (edge + deep, top - rise), (edge + deep, low - rise)], 78)
+    canvas.polygon(
+        [(edge, low), (edge, top), (edge + deep, top - rise), (edge + deep, low - rise)], 78
+    )
     return canvas.done()
 
 
@@ -153,7 +158,9 @@ def _cross(radius: float, angle: float, rng: random.Random) -> Drawn:
         canvas.stroke([(-reach * x, -reach * y), (reach * x, reach * y)], width, tone)
         for sign in (-1, 1):
             cx, cy = sign * reach * x, sign * reach * y
-            canvas.polygon([(cx - knob, cy), (cx, cy - knob), (cx + knob, cy), (cx, cy + knob)], tone)
+            canvas.polygon(
+                [(cx - knob, cy), (cx, cy - knob), (cx + knob, cy), (cx, cy + knob)], tone
+            )
     return canvas.done()
 
 
@@ -161,7 +168,12 @@ def _stool(radius: float, angle: float, rng: random.Random) -> Drawn:
     canvas = Canvas(radius, 0.2 * angle, rng.uniform(0.85, 1.1))
     leg, seat, flat = thin(rng, radius, 3.5, 6), rng.uniform(0.5, 0.62), rng.uniform(0.15, 0.22)
     top, spread = -0.62, rng.uniform(0.12, 0.25)
-    for x, foot, tone in ((-0.16, 0.72, 70), (0.16, 0.72, 70), (-0.42, 0.97, 105), (0.42, 0.97, 130)):
+    for x, foot, tone in (
+        (-0.16, 0.72, 70),
+        (0.16, 0.72, 70),
+        (-0.42, 0.97, 105),
+        (0.42, 0.97, 130),
+    ):
         canvas.stroke([(x, top), (x * (1 + spread), foot)], leg, tone)
     rung, out = rng.uniform(0.25, 0.5), 0.42 * (1 + spread * 0.6)
     canvas.stroke([(-out, rung), (out, rung)], max(3.0, 0.8 * leg), 95)
@@ -172,7 +184,7 @@ def _stool(radius: float, angle: float, rng: random.Random) -> Drawn:
 
 
 _PANELS = {
-    "octagon": [(math.cos(math.pi * (k + 0.5) / 4), math.sin(math.pi * (k + 0.5) / 4)) for k in range(8)],
+    "octagon": [(math.cos(t), math.sin(t)) for t in (math.pi * (k + 0.5) / 4 for k in range(8))],
     "diamond": [(0, -1.12), (1.12, 0), (0, 1.12), (-1.12, 0)],
     "board": [(-1.15, -0.7), (1.15, -0.7), (1.15, 0.7), (-1.15, 0.7)],
     "arrow": [(-1.15, -0.6), (0.55, -0.6), (1.2, 0), (0.55, 0.6), (-1.15, 0.6)],
@@ -193,7 +205,7 @@ def _sign(radius: float, angle: float, rng: random.Random) -> Drawn:
     return canvas.done()
 
 
-_DRAW: Dict[str, Callable[[float, float, random.Random], Drawn]] = {
+_DRAW: dict[str, Callable[[float, float, random.Random], Drawn]] = {
     "ball": _ball, "ring": _ring, "box": _box, "tent": _tent,
     "star": _star, "cross": _cross, "stool": _stool, "sign": _sign,
 }  # fmt: skip
@@ -209,6 +221,7 @@ def draw_object(name: str, radius: float, angle: float, rng: random.Random) -> D
         radius: half its size in pixels.
         angle: in [-1, 1] radians; upright objects lean by a part of it only.
         rng: decides its proportions.
+
     Returns:
         Coverage and tone, square pictures with the object in the middle.
     """

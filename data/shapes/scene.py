@@ -7,7 +7,7 @@ Source: ours; sizes, counts and the share of the border as in PASCAL VOC's spiri
 """
 
 import random
-from typing import NamedTuple, Tuple
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageFilter
@@ -35,7 +35,7 @@ class Scene(NamedTuple):
 class _Stage:
     """A picture in the making, with who owns which pixel."""
 
-    def __init__(self, size: Tuple[int, int], rng: random.Random) -> None:
+    def __init__(self, size: tuple[int, int], rng: random.Random) -> None:
         self.rng = rng
         self.picture, self.horizon = draw_background(size, rng)
         self.label = np.zeros(size[::-1], np.uint8)
@@ -43,7 +43,7 @@ class _Stage:
         self.areas = [0]
 
     def add(self, index: int, radius: float) -> bool:
-        """Draw an object of class OBJECTS[index] where it hides no earlier one; False if it cannot."""
+        """Draw an object of class OBJECTS[index] where it hides no other; False if it cannot."""
         name = OBJECTS[index]
         drawn = draw_object(name, radius, self.rng.uniform(-1, 1), self.rng)
         solid = np.asarray(drawn.cover) >= 128
@@ -54,7 +54,7 @@ class _Stage:
                 return True
         return False
 
-    def _corner(self, name: str, radius: float, solid: np.ndarray) -> Tuple[int, int]:
+    def _corner(self, name: str, radius: float, solid: np.ndarray) -> tuple[int, int]:
         """Choose where the upper left corner of an object's square lies."""
         (height, width), half = self.owner.shape, solid.shape[0] // 2
         x = self.rng.uniform(0.6 * radius, max(0.6 * radius, width - 0.6 * radius))
@@ -64,7 +64,7 @@ class _Stage:
         y = self.rng.uniform(0.7 * radius, max(0.7 * radius, height - 0.7 * radius))
         return round(x) - half, round(y) - half
 
-    def _fits(self, solid: np.ndarray, corner: Tuple[int, int]) -> bool:
+    def _fits(self, solid: np.ndarray, corner: tuple[int, int]) -> bool:
         there, here = _overlap(self.owner.shape, solid.shape[0], corner)
         seen = solid[here]
         if seen.sum() < 0.75 * solid.sum():
@@ -73,12 +73,14 @@ class _Stage:
         left = np.bincount(self.owner.ravel(), minlength=len(self.areas)) - hidden
         return all(left[k] >= (1 - COVERED) * self.areas[k] for k in range(1, len(self.areas)))
 
-    def _paint(self, index: int, drawn: Drawn, solid: np.ndarray, corner: Tuple[int, int]) -> None:
+    def _paint(self, index: int, drawn: Drawn, solid: np.ndarray, corner: tuple[int, int]) -> None:
         look, cover = object_look(index, self.rng), drawn.cover
         if OBJECTS[index] in STANDING:
             rows = np.flatnonzero(solid.any(axis=1))
             reach = int(0.36 * solid.shape[0])
-            soft_shadow(self.picture, corner[0] + solid.shape[1] // 2, corner[1] + int(rows[-1]), reach)
+            soft_shadow(
+                self.picture, corner[0] + solid.shape[1] // 2, corner[1] + int(rows[-1]), reach
+            )
         grey = cut(look.texture, cover.size, self.rng, look.turn, look.zoom)
         self.picture.paste(tinted(grey, look.dark, look.light, drawn.tone), corner, cover)
         there, here = _overlap(self.owner.shape, solid.shape[0], corner)
@@ -95,7 +97,9 @@ class _Stage:
         height, width = self.owner.shape
         y, x = rng.randrange(TILE - height), rng.randrange(TILE - width)
         noise = sensor_noise()[y : y + height, x : x + width]
-        across = np.linspace(rng.randrange(100, 150), rng.randrange(100, 150), width).astype(np.uint16)
+        across = np.linspace(rng.randrange(100, 150), rng.randrange(100, 150), width).astype(
+            np.uint16
+        )
         down = np.linspace(rng.randrange(-14, 15), rng.randrange(-14, 15), height).astype(np.int16)
         light = (across[None, :] + down[:, None]).astype(np.uint16)  # (H, W), 128 = as it is
         lit = (np.asarray(picture).astype(np.uint16) * light[..., None] >> 7).astype(np.int16)
@@ -103,8 +107,8 @@ class _Stage:
         return Scene(Image.fromarray(np.clip(lit, 0, 255).astype(np.uint8)), self.label)
 
 
-def _overlap(shape: Tuple[int, int], side: int, corner: Tuple[int, int]) -> tuple:
-    """Return two index pairs: a square's part inside the picture, in the picture's and its own rows."""
+def _overlap(shape: tuple[int, int], side: int, corner: tuple[int, int]) -> tuple:
+    """Return a square's part inside the picture, as slices of the picture and of itself."""
     there, here = [], []
     for start, limit in zip(corner[::-1], shape):
         low, high = max(0, start), max(max(0, start), min(limit, start + side))
@@ -139,6 +143,7 @@ def draw_scene(split: str, index: int) -> Scene:
     Args:
         split: `train` or `seg11valid`; another name gives other pictures.
         index: from 0.
+
     Returns:
         A picture of one of SIZES with 2 to 5 objects, drawn back to front, and its label map.
     """
@@ -160,12 +165,13 @@ def _radius(rng: random.Random, low: float = RADIUS[0]) -> float:
     return rng.triangular(low, RADIUS[1], 62.0)
 
 
-def draw_single(split: str, index: int) -> Tuple[Image.Image, int]:
+def draw_single(split: str, index: int) -> tuple[Image.Image, int]:
     """Draw picture `index` of the classifier's set: one object, 224 x 224.
 
     Args:
         split: `classifier-train` or `classifier-val`.
         index: from 0; the classes take turns.
+
     Returns:
         The picture and the index of its class in OBJECTS.
     """

@@ -9,7 +9,7 @@ Source: ours. Everything is integer arithmetic on 8-bit pictures, so that all ma
 import functools
 import math
 import random
-from typing import Callable, Dict, Tuple
+from typing import Callable
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFilter
 TILE = 576  # a piece of 200 x 200 pixels, turned by 45 degrees and shrunk to .7, still fits
 
 
-def _blank(grey: int) -> Tuple[Image.Image, ImageDraw.ImageDraw]:
+def _blank(grey: int) -> tuple[Image.Image, ImageDraw.ImageDraw]:
     """Return a tile of one grey at twice the size, and a pen for it."""
     picture = Image.new("L", (2 * TILE, 2 * TILE), grey)
     return picture, ImageDraw.Draw(picture)
@@ -30,7 +30,7 @@ def _noise(cell: int, seed: int) -> Image.Image:
     return Image.frombytes("L", (side, side), grains).resize((TILE, TILE), Image.BICUBIC)
 
 
-def _clouds(seed: int, cells: Tuple[int, ...]) -> Image.Image:
+def _clouds(seed: int, cells: tuple[int, ...]) -> Image.Image:
     """Return noise of several grain sizes, each finer one added at half the weight."""
     picture = _noise(cells[0], seed)
     for step, cell in enumerate(cells[1:], start=1):
@@ -100,11 +100,13 @@ def _grain() -> Image.Image:
 
 
 def _speckle() -> Image.Image:
-    spots = _clouds(23, (9, 5)).point([30 if v < 118 else 120 if v < 150 else 235 for v in range(256)])
+    spots = _clouds(23, (9, 5)).point(
+        [30 if v < 118 else 120 if v < 150 else 235 for v in range(256)]
+    )
     return spots.filter(ImageFilter.SMOOTH)
 
 
-_TILES: Dict[str, Callable[[], Image.Image]] = {
+_TILES: dict[str, Callable[[], Image.Image]] = {
     "dots": _dots, "stripes": _stripes, "bricks": _bricks, "plaid": _plaid,
     "speckle": _speckle, "checks": _checks, "grain": _grain, "zigzag": _zigzag,
     "clouds": lambda: _clouds(31, (110, 52, 24)), "rough": lambda: _clouds(41, (24, 9, 4, 2)),
@@ -112,13 +114,13 @@ _TILES: Dict[str, Callable[[], Image.Image]] = {
 TEXTURES = tuple(_TILES)[:8]  # those an object may wear
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def tile(name: str) -> Image.Image:
     """Return the tile `name`: mode L, TILE x TILE."""
     return _TILES[name]()
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def sensor_noise() -> np.ndarray:
     """Return noise of a camera: (TILE, TILE, 3) int16, about normal with deviation 13."""
     count = TILE * TILE * 3
@@ -127,7 +129,9 @@ def sensor_noise() -> np.ndarray:
     return (sums - 382) // 10
 
 
-def cut(name: str, size: Tuple[int, int], rng: random.Random, turn: float, zoom: float) -> Image.Image:
+def cut(
+    name: str, size: tuple[int, int], rng: random.Random, turn: float, zoom: float
+) -> Image.Image:
     """Cut a piece of a tile.
 
     Args:
@@ -136,6 +140,7 @@ def cut(name: str, size: Tuple[int, int], rng: random.Random, turn: float, zoom:
         rng: decides where the piece lies.
         turn: angle in radians.
         zoom: size of the pattern, 1 as drawn; values below .7 may leave the tile.
+
     Returns:
         A picture, mode L, of that size.
     """
