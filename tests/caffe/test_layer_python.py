@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from google.protobuf import text_format
 
+import caffe
 from caffe._caffe.errors import LayerError
 from caffe._caffe.layer import Layer
 from caffe._caffe.layer_factory import create_layer, layer_type_list
@@ -166,3 +167,25 @@ class TestUserLayer:
 def test_listed():
     assert "Python" in layer_type_list()
     assert Layer.type == "Layer"  # an instance's type leaves the base alone
+
+
+@pytest.mark.usefixtures("user_module")
+def test_in_a_net(tmp_path):
+    import user_layers
+
+    source = tmp_path / "net.prototxt"
+    source.write_text(
+        'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 } } }'
+        'layer { name: "mine" type: "Python" bottom: "x" top: "y" loss_weight: 1'
+        '  python_param { module: "user_layers" layer: "Times" param_str: "3" } }'
+    )
+    net = caffe.Net(str(source), caffe.TRAIN)
+    layer = net.layers[1]
+    assert type(layer) is user_layers.Times
+    assert issubclass(user_layers.Times, caffe.Layer)
+    net.blobs["x"].data[...] = [1, 2]
+    assert net.forward()["y"].tolist() == [3, 6]
+    net.backward()
+    assert net.params["mine"][0].diff.tolist() == [3]
+    assert layer.propagate_down == [False]
+    assert layer.reshapes == 2

@@ -23,7 +23,7 @@ RECORDED = Path(__file__).with_name("elementary.npz")
 
 # Each case is a net of Input layers and the layer itself; force_backward makes it run
 # backward without a loss.
-_SCRIPT = """
+SCRIPT = """
 import json, tempfile, zlib
 
 def values(name, shape):
@@ -38,7 +38,7 @@ for case in json.loads(str(inp["cases"])):
     for i, dims in enumerate(case["shapes"]):
         text += 'layer { name: "b%d" type: "Input" top: "b%d" ' % (i, i)
         text += "input_param { shape {%s } } }\\n" % shape(dims)
-    text += "layer { %s }" % case["text"]
+    text += "layer { %s }" % case["layer_text"]
     with tempfile.NamedTemporaryFile("w", suffix=".prototxt") as source:
         source.write(text)
         source.flush()
@@ -71,21 +71,17 @@ for case in json.loads(str(inp["cases"])):
 """
 
 
+def questions() -> dict[str, np.ndarray]:
+    """Return what the script finds in `inp`: the cases as JSON, the seed, the bottoms."""
+    keys = ("name", "layer_text", "shapes", "tops", "in_place", "backward")
+    cases = [{key: getattr(case, key) for key in keys} for case in CASES]
+    arrays = {f"{c.name}/{key}": value for c in CASES for key, value in inputs(c).items()}
+    return {"cases": np.array(json.dumps(cases)), "seed": np.array(SEED), **arrays}
+
+
 def ask_oracle() -> dict[str, np.ndarray]:
     """Run every case in genuine Caffe, in one process."""
-    cases = [
-        {
-            "name": c.name,
-            "text": c.layer_text,
-            "shapes": c.shapes,
-            "tops": c.tops,
-            "in_place": c.in_place,
-            "backward": c.backward,
-        }
-        for c in CASES
-    ]
-    arrays = {f"{c.name}/{key}": value for c in CASES for key, value in inputs(c).items()}
-    return run_bvlc(_SCRIPT, cases=np.array(json.dumps(cases)), seed=np.array(SEED), **arrays)
+    return run_bvlc(SCRIPT, **questions())
 
 
 def load() -> dict[str, np.ndarray]:
