@@ -55,8 +55,9 @@ class LRNLayer(Layer):
         """Return sums over windows of local_size, zero outside, divided by the window's size."""
         reach = (self.size - 1) // 2
         if self.across:
-            kernel, pad = (self.size, 1, 1), (reach, 0, 0)
+            kernel, border = (self.size, 1, 1), [0, 0, 0, 0, reach, reach]
         else:
-            # Caffe: pools with padding counted, which at stride 1 makes every window full.
-            kernel, pad = (1, self.size, self.size), (0, reach, reach)
-        return torch.nn.functional.avg_pool3d(x.unsqueeze(1), kernel, 1, pad, count_include_pad=True).squeeze(1)
+            # Caffe: pools with the padding counted, which at stride 1 makes every window full.
+            kernel, border = (1, self.size, self.size), [reach] * 4 + [0, 0]
+        padded = torch.nn.functional.pad(x.unsqueeze(1), border)  # (N, 1, C, H, W)
+        return torch.nn.functional.avg_pool3d(padded, kernel, 1).squeeze(1)
