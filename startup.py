@@ -60,8 +60,8 @@ def run(main: Callable[[], int | None]) -> int:
     FCN_TRACEBACK=1 lets every exception through.
 
     Returns:
-        What `main` returned (None counts as 0); 130 after Ctrl-C, 1 after an error, 70 after a fault
-        of the program itself.
+        What `main` returned (None counts as 0); 130 after Ctrl-C, 1 after an error, 70 after a
+        fault of the program itself.
     """
     if os.environ.get(TRACEBACK) == "1":
         return main() or 0
@@ -70,7 +70,7 @@ def run(main: Callable[[], int | None]) -> int:
     except KeyboardInterrupt:
         return _say("interrupted; finished files stay as they are", 130)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # keeps the last flush silent
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # quiet last flush
         return 1
     except OSError as error:
         return _say(_os_message(error), 1)

@@ -1,0 +1,166 @@
+"""Which trained net a command works with: the one asked for, or the best one here.
+
+In:   `--net NAME` and `--weights FILE`, either or none; the models folder.
+Out:  a Record whose paths can be opened from here.
+Not here: writing records (record.py), running nets (infer.py, score.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from nets import NetError
+from nets.record import Record, load_record, record_path
+
+ROOT = Path(__file__).resolve().parent.parent
+EMBEDDED = "shapes-"  # nets of the embedded set, a stand-in until there is a net of a real one
+RELEASED_VOC = "http://dl.caffe.berkeleyvision.org/fcn8s-heavy-pascal.caffemodel"
+
+__all__ = ["choose", "trained", "is_embedded", "how_to_get_voc", "models_folder"]
+
+
+def models_folder() -> Path:
+    """The folder `models` here, or else the project's own."""
+    return Path("models") if Path("models").is_dir() else ROOT / "models"
+
+
+def trained(models: Path | None = None) -> list[Record]:
+    """Nets that can be run, best first: of real data before the embedded set's, then by mean IU.
+
+    Args:
+        models: folder with a folder a net; default `models_folder()`.
+
+    Returns:
+        Records with openable paths; without weights, a deploy net or a blob `score` it is none.
+    """
+    models = models_folder() if models is None else Path(models)
+    found = []
+    for weights in sorted(models.glob("*/*.caffemodel")):
+        if weights.stem != weights.parent.name:
+            continue
+        deploy = weights.parent / "deploy.prototxt"
+        if record_path(weights).exists():
+            found.append(_openable(load_record(weights), models, weights))
+        elif deploy.exists() and _known_classes(weights.stem):
+            found.append(_without_record(weights.stem, models, weights))
+    found = [record for record in found if _segments(Path(record.deploy))]
+    return sorted(found, key=lambda record: (is_embedded(record), -_mean_iu(record), record.net))
+
+
+def choose(net: str | None = None, weights: str | None = None) -> Record:
+    """The record of the net asked for, or of the best one.
+
+    Args:
+        net: name of a folder in models/, or None.
+        weights: path of a caffemodel, or None for the net's published one.
+
+    Raises:
+        NetError: no such net or weights; lists what is there.
+    """
+    models = models_folder()
+    if weights is not None:
+        return _of_weights(net, Path(weights), models)
+    nets = trained(models)
+    if net is None:
+        if not nets:
+            raise NetError(f"no trained net in '{models}'; train one (`make fcn32s`), or give "
+                           f"--net and --weights")
+        return nets[0]
+    for record in nets:
+        if record.net == net:
+            return record
+    have = ", ".join(record.net for record in nets) or "none yet"
+    if (models / net).is_dir():
+        raise NetError(f"net '{net}': no weights '{models / net / net}.caffemodel'; train it "
+                       f"(`make {net}`) or give --weights; trained here: {have}")
+    raise NetError(f"net '{net}': unknown; trained here: {have}; nets with prototxts: "
+                   f"{_folders(models)}")
+
+
+def is_embedded(record: Record) -> bool:
+    """Whether this net knows the embedded set's drawn objects only."""
+    return record.net.startswith(EMBEDDED)
+
+
+def how_to_get_voc() -> str:
+    """What to do for a net that knows the 20 PASCAL VOC classes."""
+    return (f"the weights that the paper's authors released know the 20 classes of PASCAL VOC: "
+            f"fetch {RELEASED_VOC} (513 MB) to models/voc-fcn8s/voc-fcn8s.caffemodel, or train "
+            f"with `make DATASET=voc fcn8s`")
+
+
+def _of_weights(net: str | None, weights: Path, models: Path) -> Record:
+    """Weights given as a file: their own record, or that of the net they belong to."""
+    if not weights.is_file():
+        near = weights.parent if weights.parent.is_dir() else models
+        there = sorted(str(path) for path in near.rglob("*.caffemodel"))[:12]
+        raise NetError(f"weights '{weights}': no such file; there are: "
+                       f"{', '.join(there) or 'none'}")
+    if record_path(weights).exists():
+        record = _openable(load_record(weights), models, weights)
+        if net not in (None, record.net):
+            raise NetError(f"weights '{weights}': their record says net '{record.net}', --net says "
+                           f"'{net}'; leave --net out")
+        return record
+    name = net or _folder_of(weights, models)
+    if name is None:
+        raise NetError(f"weights '{weights}': no record '{record_path(weights).name}' beside "
+                       f"them, so say which net they are for: --net, one of {_folders(models)}")
+    published = models / name / f"{name}.caffemodel"
+    if record_path(published).exists():
+        record = _openable(load_record(published), models, weights)
+        return replace(record, iteration=None, scores={})
+    return _without_record(name, models, weights)
+
+
+def _openable(record: Record, models: Path, weights: Path) -> Record:
+    """Replace paths from the project's root by paths from here."""
+    deploy = Path(record.deploy)
+    if not deploy.exists():
+        for other in (models.parent / deploy, models / record.net / "deploy.prototxt"):
+            deploy = other if other.exists() else deploy
+    return replace(record, deploy=str(deploy), weights=str(weights))
+
+
+def _without_record(net: str, models: Path, weights: Path) -> Record:
+    """Weights from elsewhere for a net of the zoo: mean and scale are those of its data set."""
+    deploy, known = models / net / "deploy.prototxt", _known_classes(net)
+    if not deploy.exists():
+        raise NetError(f"net '{net}': no '{deploy}'; known are {_folders(models)}")
+    if known is None:
+        raise NetError(f"net '{net}': its data set is not known; write a record beside "
+                       f"'{weights}' (nets.record.save_record)")
+    classes, mean_bgr, scale = known
+    return Record(net=net, deploy=str(deploy), weights=str(weights), classes=classes,
+                  mean_bgr=mean_bgr, scale=scale)
+
+
+def _known_classes(net: str) -> tuple | None:
+    """Classes, mean and scale of the data set that a net is named after, or None."""
+    from data.sets import SETS
+
+    row = SETS.get(net.split("-")[0])
+    return None if row is None else (row.classes, row.mean_bgr, row.scale)
+
+
+def _segments(deploy: Path) -> bool:
+    """Whether this is a net for segmentation, not a classifier: it has a blob `score`."""
+    return deploy.is_file() and 'top: "score"' in deploy.read_text(encoding="utf-8")
+
+
+def _folder_of(weights: Path, models: Path) -> str | None:
+    """The net in whose folder of models/ these weights lie, at whatever depth."""
+    for parent in weights.resolve().parents:
+        if parent.parent == models.resolve():
+            return parent.name
+    return None
+
+
+def _folders(models: Path) -> str:
+    names = sorted(path.parent.name for path in models.glob("*/deploy.prototxt"))
+    return ", ".join(names) or "none"
+
+
+def _mean_iu(record: Record) -> float:
+    return float(record.scores.get("mean_iu", 0.0))
