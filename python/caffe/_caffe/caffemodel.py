@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -104,7 +104,7 @@ class _File:
         except WireError as error:
             raise self.error(str(error)) from error
 
-    def message(self, start: int, end: int, kinds: dict[int, tuple[int, ...]]) -> Iterator[Any]:
+    def message(self, start: int, end: int, kinds: Mapping[int, tuple[int, ...]]) -> Iterator[Any]:
         """Fields of a message; those in `kinds` must have one of the wire types given there."""
         for number, kind, a, b in fields(self.buffer, start, end):
             if number in kinds:
@@ -126,48 +126,41 @@ def _net_layers(file: _File) -> Iterator[LayerBlobs]:
 
 
 def _layer(file: _File, start: int, end: int) -> LayerBlobs:
-    layer = LayerBlobs("", "")
+    text, blobs = {1: "", 2: ""}, []
     for number, _, a, b in file.message(start, end, {1: (LEN,), 2: (LEN,), 7: (LEN,)}):
         if number == 7:
-            layer.blobs.append(decode_blob(file.buffer, a, b))
+            blobs.append(decode_blob(file.buffer, a, b))
         else:
-            layer = _with(layer, "name" if number == 1 else "type", file.text(a, b))
-    return layer
+            text[number] = file.text(a, b)
+    return LayerBlobs(text[1], text[2], blobs)
 
 
 def _old_layer(file: _File, start: int, end: int) -> LayerBlobs:
     """A V1 layer (4 name, 5 type, 6 blobs), or the V0 layer (1 name, 2 type, 50 blobs) inside."""
-    layer = LayerBlobs("", "")
+    name, layer_type, blobs = "", "", []
     kinds = {1: (LEN,), 4: (LEN,), 5: (VARINT,), 6: (LEN,)}
     for number, _, a, b in file.message(start, end, kinds):
+        if number == 1:
+            return _v0_layer(file, a, b)
         if number == 6:
-            layer.blobs.append(decode_blob(file.buffer, a, b))
+            blobs.append(decode_blob(file.buffer, a, b))
         elif number == 4:
-            layer = _with(layer, "name", file.text(a, b))
-        elif number == 5:
-            known = a in MESSAGES["V1LayerParameter"].LayerType.values()
-            layer = _with(layer, "type", v1_layer_type(a) if known else "")
-        else:
-            layer = _v0_layer(file, a, b)
-    return layer
+            name = file.text(a, b)
+        elif a in MESSAGES["V1LayerParameter"].LayerType.values():
+            layer_type = v1_layer_type(a)
+    return LayerBlobs(name, layer_type, blobs)
 
 
 def _v0_layer(file: _File, start: int, end: int) -> LayerBlobs:
-    layer = LayerBlobs("", "")
+    text, blobs = {1: "", 2: ""}, []
     for number, _, a, b in file.message(start, end, {1: (LEN,), 2: (LEN,), 50: (LEN,)}):
         if number == 50:
-            layer.blobs.append(decode_blob(file.buffer, a, b))
-        elif number == 1:
-            layer = _with(layer, "name", file.text(a, b))
+            blobs.append(decode_blob(file.buffer, a, b))
         else:
-            v1_type = V0_TYPES.get(file.text(a, b), "NONE")
-            value = MESSAGES["V1LayerParameter"].LayerType.Value(v1_type)
-            layer = _with(layer, "type", v1_layer_type(value))
-    return layer
-
-
-def _with(layer: LayerBlobs, key: str, value: str) -> LayerBlobs:
-    return LayerBlobs(**{"name": layer.name, "type": layer.type, "blobs": layer.blobs, key: value})
+            text[number] = file.text(a, b)
+    v1_type = V0_TYPES.get(text[2], "NONE")
+    value = MESSAGES["V1LayerParameter"].LayerType.Value(v1_type)
+    return LayerBlobs(text[1], v1_layer_type(value), blobs)
 
 
 def _solver_state(file: _File) -> SolverStateData:

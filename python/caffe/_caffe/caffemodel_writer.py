@@ -153,7 +153,7 @@ def _blob_chunks(array: np.ndarray, diff: np.ndarray | None = None) -> list[Chun
     for number, values in ((5, array), (6, diff)):
         if values is not None and values.size:
             raw = np.ascontiguousarray(values, dtype="<f4").reshape(-1)
-            chunks += [tag(number, LEN) + varint(raw.nbytes), memoryview(raw).cast("B")]
+            chunks += [tag(number, LEN) + varint(raw.nbytes), raw.data.cast("B")]
     if array.ndim:
         shape = MESSAGES["BlobShape"](dim=array.shape).SerializeToString()
         chunks.append(tag(7, LEN) + varint(len(shape)) + shape)

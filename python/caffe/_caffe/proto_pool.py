@@ -121,7 +121,7 @@ def _build_classes(pool: descriptor_pool.DescriptorPool) -> dict[str, Any]:
         classes[name] = message_factory.GetMessageClass(descriptor)
         classes[name].__module__ = PUBLIC_MODULE
         if api_implementation.Type() == "python":
-            classes[name].__str__ = _message_to_text
+            setattr(classes[name], "__str__", _message_to_text)  # noqa: B010  (type checkers)
     return classes
 
 

@@ -67,7 +67,7 @@ def parse_text(text: str, message: M, source: str = "text") -> M:
         text_format.Parse(text, message)
     except text_format.ParseError as error:
         raise ProtoError(_explain(error, text, message, source)) from None
-    missing = message.FindInitializationErrors()
+    missing = message.FindInitializationErrors()  # type: ignore[attr-defined]  # not in the stubs
     if missing:  # Caffe: the C++ parser refuses this, Python's does not
         raise ProtoError(f"{source}: {message.DESCRIPTOR.name} is missing required fields: "
                          + ", ".join(missing))

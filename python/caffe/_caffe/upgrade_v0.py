@@ -89,10 +89,8 @@ def _fold_padding_layers(param: Any, source: str) -> Any:
     folded.ClearField("layers")
     producer: dict[str, Any] = dict.fromkeys(param.input)
     for connection in param.layers:
-        kept = None
-        if connection.layer.type != "padding":
-            kept = folded.layers.add()
-            kept.CopyFrom(connection)
+        kept = type(connection)() if connection.layer.type == "padding" else folded.layers.add()
+        kept.CopyFrom(connection)  # a padding layer itself is not kept in the net
         for j, bottom in enumerate(connection.bottom):
             if bottom not in producer:
                 raise ProtoError(f"{source}: Unknown blob input {bottom} to layer "
