@@ -14,6 +14,7 @@ from typing import Any
 import caffe
 from caffe import layers as L
 
+from nets import NetError
 from nets.blocks import conv_relu, dropout, fillers, full_relu, learn, max_pool
 
 CONVOLUTIONS = (2, 2, 3, 3, 3)  # in each block
@@ -53,6 +54,8 @@ def classifier(n: caffe.NetSpec, bottom: L, vgg: Vgg16, num_classes: int,
 
 
 def _blocks(n: caffe.NetSpec, bottom: L, vgg: Vgg16) -> L:
+    if len(vgg.widths) != len(CONVOLUTIONS):
+        raise NetError(f"VGG16: widths {vgg.widths}, want one for each of its {len(CONVOLUTIONS)} blocks")
     top = bottom
     for block, (width, count) in enumerate(zip(vgg.widths, CONVOLUTIONS), start=1):
         for i in range(1, count + 1):
