@@ -16,17 +16,17 @@ import numpy as np
 from tests.bvlc import run_bvlc
 from tests.caffe.elementary_cases import SEED, inputs
 from tests.caffe.spatial_cases import CASES
-from tests.reference.record_elementary import _SCRIPT
+from tests.reference.record_elementary import SCRIPT
 
 RECORDED = Path(__file__).with_name("spatial.npz")
 
 
 def ask_oracle() -> dict[str, np.ndarray]:
     """Run every case in genuine Caffe, in one process."""
-    cases = [{"name": c.name, "text": c.layer_text, "shapes": c.shapes, "tops": c.tops, "in_place": c.in_place,
-              "backward": c.backward} for c in CASES]
+    keys = ("name", "layer_text", "shapes", "tops", "in_place", "backward")
+    cases = [{key: getattr(case, key) for key in keys} for case in CASES]
     arrays = {f"{c.name}/{key}": value for c in CASES for key, value in inputs(c).items()}
-    return run_bvlc(_SCRIPT, cases=np.array(json.dumps(cases)), seed=np.array(SEED), **arrays)
+    return run_bvlc(SCRIPT, cases=np.array(json.dumps(cases)), seed=np.array(SEED), **arrays)
 
 
 def load() -> dict[str, np.ndarray]:
