@@ -72,15 +72,15 @@ class ReadAheadLayer(caffe.Layer):
             for note in item.notes:
                 self._note(note)
             self._item = item
-        for blob, array in zip(top, self._item.arrays):
-            blob.reshape(*array.shape)
+        for i, array in enumerate(self._item.arrays):
+            top[i].reshape(*array.shape)  # Caffe: tops can be indexed, not iterated. _caffe.cpp
 
     def forward(self, bottom: Any, top: Any) -> None:
         """Copy the item into the tops, draw the next one and have it read ahead."""
         if self._item is None:
             self.reshape(bottom, top)
-        for blob, array in zip(top, self._item.arrays):
-            blob.data[...] = array
+        for i, array in enumerate(self._item.arrays):
+            top[i].data[...] = array
         self._item = None
         self._key = self.next_key()
         self._reader.ask(self._key)
