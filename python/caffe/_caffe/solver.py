@@ -1,0 +1,258 @@
+"""Solver: runs a net forwards and backwards, lets a rule update it, tests it, saves it.
+
+In:   a solver prototxt (or SolverParameter), from the working folder its paths are relative to.
+Out:  a trained `net`, tested `test_nets`, snapshots, Caffe's log lines.
+Not here: the update rule and the learning rate (sgd_solver), files (solver_state), building the
+      nets (solver_nets), lines (solver_log).
+Source: BVLC solver.cpp, _caffe.cpp.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from . import common, log, solver_log, solver_state
+from .errors import SolverError
+from .net import Net
+from .proto_text import read_solver_param
+from .solver_nets import build_test_nets, build_train_net
+
+
+class Solver:
+    """What all of Caffe's solvers share; `apply_update` is the rule's.
+
+    Args:
+        param_file: path of a solver prototxt. Its `solver_mode` and `device_id` are not obeyed, as
+            in pycaffe: use set_mode_gpu and set_device.
+
+    Raises:
+        SolverError: a parameter that is missing, contradictory or not there yet.
+        NetError or ProtoError: a file or a net that cannot be read or built.
+    """
+
+    type = ""
+
+    def __init__(self, param_file: str | os.PathLike[str]) -> None:
+        self._init(read_solver_param(os.fspath(param_file)))
+
+    @classmethod
+    def from_param(cls, param: Any) -> Solver:
+        """Build a solver from an upgraded SolverParameter message, which is copied."""
+        solver = cls.__new__(cls)
+        copy = type(param)()
+        copy.CopyFrom(param)
+        solver._init(copy)
+        return solver
+
+    def _init(self, param: Any) -> None:
+        log.info(f"Initializing solver from parameters: \n{param}", "solver.cpp:45")
+        self.param = param
+        self._check_param()
+        if param.random_seed >= 0:
+            common.set_random_seed(param.random_seed + common.solver_rank())
+        self.net: Net = build_train_net(param)
+        self.test_nets: list[Net] = build_test_nets(param)
+        log.info("Solver scaffolding done.", "solver.cpp:57")
+        self._iter = 0
+        self._current_step = 0
+        self._losses: list[float] = []
+        self._smoothed_loss = 0.0
+        self._mean_scores: list[np.ndarray] = [np.zeros(0, np.float32)] * len(self.test_nets)
+        self._timer = solver_log.IterationTimer()
+        self._warned = False
+        self._callbacks: list[tuple[Callable[[], Any], Callable[[], Any]]] = []
+        self._pre_solve()
+
+    def _check_param(self) -> None:
+        param = self.param
+        if param.type and self.type and param.HasField("type") and param.type != self.type:
+            # Caffe: the class decides, whatever `type` says; get_solver obeys `type`.
+            log.warning(f"{self.type}Solver: the solver prototxt says type \"{param.type}\", which this "
+                        "class does not obey; use caffe.get_solver", "solver.cpp:45")
+        if param.average_loss < 1:
+            raise SolverError("average_loss should be non-negative.: got "
+                              f"{param.average_loss}, want at least 1")
+        if param.iter_size < 1:
+            raise SolverError(f"solver: got iter_size {param.iter_size}, want at least 1")
+        if param.snapshot:
+            solver_state.check_snapshot_place(param)
+
+    # -- what the rule provides ----------------------------------------------------------------
+
+    def apply_update(self) -> None:
+        """Update the weights from their diffs and count one iteration."""
+        raise NotImplementedError
+
+    def _pre_solve(self) -> None:
+        """Make what the rule remembers between iterations."""
+
+    def _check_ready(self) -> None:
+        """Refuse parameters under which no iteration could end, before the first one runs."""
+
+    def _history(self) -> list[Any]:
+        """Return the blobs the rule remembers, in the order of the solver state."""
+        return []
+
+    # -- training ------------------------------------------------------------------------------
+
+    @property
+    def iter(self) -> int:
+        """How often the weights have been updated."""
+        return self._iter
+
+    def step(self, iters: int) -> None:
+        """Train for `iters` iterations, with the tests, displays and snapshots that fall due."""
+        self._check_ready()
+        start_iter = self._iter
+        stop_iter = start_iter + int(iters)
+        self._losses.clear()  # Caffe: the smoothed loss begins anew with every call
+        self._smoothed_loss = 0.0
+        self._timer.start(start_iter)
+        while self._iter < stop_iter:
+            self._one_iteration(start_iter)
+            if self.param.snapshot and self._iter % self.param.snapshot == 0:
+                self.snapshot()
+
+    def _one_iteration(self, start_iter: int) -> None:
+        param, net = self.param, self.net
+        net.clear_param_diffs()
+        if (param.test_interval and self._iter % param.test_interval == 0
+                and (self._iter > 0 or param.test_initialization)):
+            self._test_all()
+        for on_start, _ in self._callbacks:
+            on_start()
+        display = bool(param.display) and self._iter % param.display == 0
+        net.debug_info = display and param.debug_info
+        loss = 0.0
+        for _ in range(param.iter_size):
+            loss += self._forward_backward()
+        loss /= param.iter_size
+        self._update_smoothed_loss(loss, start_iter)
+        if display:
+            lap = self._timer.lap(self._iter)
+            solver_log.display(net, self._iter, lap, param.display, self._smoothed_loss)
+        for _, on_gradients_ready in self._callbacks:
+            on_gradients_ready()
+        self.apply_update()
+
+    def _forward_backward(self) -> float:
+        last = len(self.net.layers) - 1
+        loss = self.net.forward_from_to(0, last)
+        if not math.isfinite(loss) and not self._warned:
+            self._warned = True  # Caffe goes on without a word
+            warnings.warn(f"iteration {self._iter}: the loss is {loss}; the weights diverge or already "
+                          "hold nan, and training goes on to no use. Likely cause: base_lr "
+                          f"{self.param.base_lr:g} is too high for this loss (a loss summed over pixels "
+                          "wants a tiny one); else bad input or weights", RuntimeWarning, stacklevel=5)
+        self.net.backward_from_to(last, 0)
+        return loss
+
+    def _update_smoothed_loss(self, loss: float, start_iter: int) -> None:
+        """Mean of the last average_loss losses."""
+        average_loss = self.param.average_loss
+        if len(self._losses) < average_loss:
+            self._losses.append(loss)
+            size = len(self._losses)
+            self._smoothed_loss = (self._smoothed_loss * (size - 1) + loss) / size
+        else:
+            index = (self._iter - start_iter) % average_loss
+            self._smoothed_loss += (loss - self._losses[index]) / average_loss
+            self._losses[index] = loss
+
+    def solve(self, resume_file: str | os.PathLike[str] | None = None) -> None:
+        """Train up to max_iter, from a solver state where one is given; then save, display and test.
+
+        Raises:
+            SolverError, NetError, ProtoError: see `restore` and `step`.
+        """
+        param = self.param
+        self._check_ready()
+        if param.snapshot_after_train:
+            solver_state.check_snapshot_place(param)
+        log.info(f"Solving {self.net.name}", "solver.cpp:289")
+        log.info(f"Learning Rate Policy: {param.lr_policy}", "solver.cpp:290")
+        if resume_file is not None:
+            log.info(f"Restoring previous solver status from {os.fspath(resume_file)}", "solver.cpp:297")
+            self.restore(resume_file)
+        start_iter = self._iter
+        self.step(param.max_iter - self._iter)
+        if param.snapshot_after_train and not (param.snapshot and self._iter % param.snapshot == 0):
+            self.snapshot()
+        # Caffe: one more forward pass (its data go by) only to display the loss after the last update.
+        if param.display and self._iter % param.display == 0:
+            loss = self.net.forward_from_to(0, len(self.net.layers) - 1)
+            self._update_smoothed_loss(loss, start_iter)
+            log.info(f"Iteration {self._iter}, loss = {self._smoothed_loss:g}", "solver.cpp:327")
+        if param.test_interval and self._iter % param.test_interval == 0:
+            self._test_all()
+        log.info("Optimization Done.", "solver.cpp:332")
+
+    # -- testing -------------------------------------------------------------------------------
+
+    def _test_all(self) -> None:
+        for i in range(len(self.test_nets)):
+            self._test(i)
+
+    def _test(self, test_net_id: int) -> None:
+        """Print the mean outputs of test_iter batches, with the weights of the train net."""
+        log.info(f"Iteration {self._iter}, Testing net (#{test_net_id})", "solver.cpp:347")
+        net, count = self.test_nets[test_net_id], self.param.test_iter[test_net_id]
+        net.share_trained_layers_with(self.net)
+        loss, scores = 0.0, None
+        for _ in range(count):
+            loss += net.forward_from_to(0, len(net.layers) - 1)
+            values = solver_log.output_values(net)
+            if scores is not None and scores.shape != values.shape:
+                raise SolverError(f"test net #{test_net_id}: its outputs changed from {scores.size} to "
+                                  f"{values.size} values between batches; want one size for a mean")
+            scores = values.copy() if scores is None else scores + values
+        if self.param.test_compute_loss:
+            log.info(f"Test loss: {loss / count:g}", "solver.cpp:401")
+        self._mean_scores[test_net_id] = scores / np.float32(count)
+        solver_log.test_outputs(net, self._mean_scores[test_net_id])
+
+    # -- files ---------------------------------------------------------------------------------
+
+    def snapshot(self) -> None:
+        """Write <snapshot_prefix>_iter_<iter>.caffemodel and .solverstate.
+
+        Raises:
+            SolverError or ProtoError: they cannot be written; earlier files stay.
+        """
+        solver_state.check_snapshot_place(self.param)
+        stem = f"{self.param.snapshot_prefix}_iter_{self._iter}"
+        solver_state.save(stem, self.net, self._history(), self._iter, self._current_step,
+                          self.param.snapshot_diff)
+
+    def restore(self, state_file: str | os.PathLike[str]) -> None:
+        """Continue from a .solverstate: iteration, weights, history, step of multistep.
+
+        Raises:
+            SolverError: it does not fit this solver, or its weights are missing.
+            ProtoError: a file is missing, empty, cut off or something else.
+        """
+        state = solver_state.load(os.fspath(state_file), self.net, self._history())
+        self._iter, self._current_step = state.iter, state.current_step
+
+    # -- more of pycaffe -----------------------------------------------------------------------
+
+    def share_weights(self, net: Net) -> None:
+        """Let another net use the weights of this solver's net."""
+        net.share_with(self.net)
+
+    def add_callback(self, on_start: Any, on_gradients_ready: Any = None) -> None:
+        """Call on_start() before each iteration's passes and on_gradients_ready() before its update.
+
+        Raises:
+            SolverError: one argument only, an NCCL object; training on several GPUs is not there yet.
+        """
+        if on_gradients_ready is None:
+            raise SolverError("add_callback: got one argument (NCCL), which is not there yet; want two "
+                              "functions, on_start and on_gradients_ready")
+        self._callbacks.append((on_start, on_gradients_ready))

@@ -1,0 +1,101 @@
+"""Snapshots of a solver: a caffemodel and a solverstate, written and read back.
+
+In:   a solver's net, history, iteration, step and snapshot prefix.
+Out:  <prefix>_iter_<n>.caffemodel, then <prefix>_iter_<n>.solverstate, each replaced at once; both
+      restored after everything in the state was found to fit.
+Not here: bytes (caffemodel, caffemodel_writer), when to snapshot (solver).
+Source: BVLC solver.cpp and solvers/sgd_solver.cpp, Snapshot and Restore.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import Any
+
+from . import log
+from .blob import Blob
+from .caffemodel import BlobArray, SolverStateData, read_solver_state
+from .caffemodel_writer import write_solver_state
+from .errors import CaffeError, SolverError
+from .net import Net
+
+_HDF5 = 0  # SolverParameter.SnapshotFormat
+
+
+def check_snapshot_place(param: Any) -> None:
+    """Refuse a snapshot format that is not there, or a prefix nothing can be written to.
+
+    Raises:
+        SolverError: before any iteration runs.
+    """
+    if param.snapshot_format == _HDF5:
+        raise SolverError("solver: snapshot_format HDF5 is not there yet; remove it or write BINARYPROTO")
+    if not param.HasField("snapshot_prefix"):
+        raise SolverError("In solver params, snapshot is specified but snapshot_prefix is not")
+    probe = f"{param.snapshot_prefix}_iter_0.{os.getpid()}.tempfile"
+    try:
+        with open(probe, "wb"):
+            pass
+    except OSError as error:
+        raise SolverError(f"Cannot write to snapshot prefix '{param.snapshot_prefix}' ({error.strerror}). "
+                          "Make sure that the directory exists and is writeable: mkdir -p "
+                          f"'{os.path.dirname(param.snapshot_prefix) or '.'}'") from error
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(probe)
+
+
+def save(stem: str, net: Net, history: list[Blob], iteration: int, step: int, write_diff: bool) -> None:
+    """Write both files of a snapshot; the state comes last, so a state always finds its weights."""
+    model = f"{stem}.caffemodel"
+    log.info(f"Snapshotting to binary proto file {model}", "solver.cpp:464")
+    net.save(model, write_diff)
+    state = f"{stem}.solverstate"
+    log.info(f"Snapshotting solver state to binary proto file {state}", "sgd_solver.cpp:284")
+    write_solver_state(state, iteration, model, [blob.data for blob in history], step)
+
+
+def load(path: str, net: Net, history: list[Blob]) -> SolverStateData:
+    """Restore weights and history of a snapshot, and return what else it holds.
+
+    Raises:
+        SolverError: the state does not fit this net or solver, or its weights are missing.
+        ProtoError: a file is missing, empty, cut off or something else.
+        NetError: the weights do not fit this net.
+    """
+    if path.endswith(".h5"):
+        raise SolverError(f"restore: {path}: HDF5 solver states are not there yet; want a .solverstate")
+    state = read_solver_state(path)
+    if len(state.history) != len(history):
+        raise SolverError(f"Incorrect length of history blobs.: {path} has {len(state.history)}, this "
+                          f"solver's net wants {len(history)}; was it saved with another net or solver type?")
+    for i, (blob, saved) in enumerate(zip(history, state.history, strict=True)):
+        if not _fits(saved, blob):
+            raise SolverError(f"{path}: history blob {i} has shape {saved.shape}, this solver's net wants "
+                              f"{blob.shape}; was it saved with another net?")
+    if state.learned_net:
+        _load_weights(path, state.learned_net, net)
+    log.info("SGDSolver: restoring history", "sgd_solver.cpp:326")
+    for blob, saved in zip(history, state.history, strict=True):
+        blob.data.reshape(-1)[...] = saved.data.reshape(-1)
+    return state
+
+
+def _load_weights(path: str, learned_net: str, net: Net) -> None:
+    if learned_net.endswith(".h5"):
+        raise SolverError(f"{path}: its weights {learned_net} are HDF5, which is not there yet")
+    if not os.path.isfile(learned_net):
+        raise SolverError(f"{path}: its weights {learned_net} are missing (looked for from {os.getcwd()}); run "
+                          "from the folder where it was saved, or put the caffemodel there")
+    try:
+        net.copy_from(learned_net)
+    except CaffeError as error:
+        raise SolverError(f"{path}: its weights cannot be restored: {error}") from error
+
+
+def _fits(saved: BlobArray, blob: Blob) -> bool:
+    if saved.legacy:
+        shape = blob.shape
+        return len(shape) <= 4 and (1,) * (4 - len(shape)) + shape == tuple(saved.shape)
+    return tuple(saved.shape) == blob.shape
