@@ -42,11 +42,11 @@ def conv_params(fn: Function) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
         KeyError: it has no kernel_size.
     """
     settings = fn.params.get("convolution_param", fn.params)
+    kernel_size = np.array(settings["kernel_size"], ndmin=1)
+    dilation = np.array(settings.get("dilation", 1), ndmin=1)
     if _LEGACY & set(settings):
         # Caffe: an AssertionError, which callers catch; user input all the same.
         raise AssertionError("cropping does not support legacy _h/_w params")
-    kernel_size = np.array(settings["kernel_size"], ndmin=1)
-    dilation = np.array(settings.get("dilation", 1), ndmin=1)
     return (settings.get("axis", 1), np.array(settings.get("stride", 1), ndmin=1),
             (kernel_size - 1) * dilation + 1, np.array(settings.get("pad", 0), ndmin=1))
 
