@@ -14,9 +14,8 @@ import itertools
 import os
 from typing import Any
 
-import numpy as np
-
 import draw_order
+import numpy as np
 from image_files import bgr_bytes, read_image, read_lines
 from param_str import COUNT, FACTOR, FLAG, MEAN, REQUIRED, SEED, START, TEXT, DataLayerError
 from read_ahead_layer import Item, ReadAheadLayer

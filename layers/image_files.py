@@ -14,9 +14,8 @@ import zlib
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image
-
 from param_str import DataLayerError
+from PIL import Image
 
 IGNORE = 255  # Caffe's ignore_label in all released nets
 _EXIF_ORIENTATION = 0x0112

@@ -17,9 +17,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Callable, NamedTuple
 
 import numpy as np
+from param_str import Check, DataLayerError, DataLayerWarning, read_params
 
 import caffe
-from param_str import Check, DataLayerError, DataLayerWarning, read_params
 
 
 class Item(NamedTuple):

@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-
 from draw_order import coin_tosses, draws, in_file_order, with_replacement
 from image_files import bgr_less_mean, check_label, read_image, read_lines
 from param_str import CLASSES, FACTOR, FLAG, MEAN, REQUIRED, SEED, START, TEXT

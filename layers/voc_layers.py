@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 
 import numpy as np
-
 from image_files import read_label
 from param_str import DataLayerError
 from seg_data_layer import SegDataLayer

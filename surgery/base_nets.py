@@ -76,7 +76,7 @@ def cast(classifier: PathLike, weights: PathLike, fcn: PathLike, out: PathLike) 
         if not os.path.isfile(path):
             raise SurgeryError(f"cast: {what} '{path}' is missing")
     new_net = caffe.Net(str(fcn), caffe.TEST)
-    report = transplant(new_net, caffe.Net(str(classifier), str(weights), caffe.TEST))
+    report = transplant(new_net, caffe.Net(str(classifier), caffe.TEST, weights=str(weights)))
     if report.kept:
         raise SurgeryError(f"cast: the classifier has nothing for "
                            f"{', '.join(o.layer for o in report.kept)}; give both prototxts the "

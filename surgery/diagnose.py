@@ -32,8 +32,8 @@ def diagnose(net: caffe.Net, layer: str = "score") -> list[str]:
         SurgeryError: the net has no such blob.
     """
     if layer not in net.blobs:
-        raise SurgeryError(f"diagnose: the net has no blob '{layer}'; it has "
-                           f"{', '.join(net.blobs)}")
+        known = [name for name in net.blobs if "_split_" not in name]
+        raise SurgeryError(f"diagnose: the net has no blob '{layer}'; it has {', '.join(known)}")
     return _of_weights(net) + _of_scores(net.blobs[layer].data, layer)
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import caffe
 import numpy as np
 from PIL import Image
+
+import caffe
 
 MEAN = (104.00699, 116.66877, 122.67892)
 PY2_FIRST_OF_8498 = [5249, 4531, 3108, 4978, 1408, 7005]  # random.randint of Python 2.7, seed 1337
