@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import caffe
 from caffe._caffe import caffemodel
 from caffe._caffe.errors import ProtoError
 from caffe._caffe.insert_splits import insert_splits
@@ -341,3 +342,18 @@ def test_blobs_in_the_message_are_left_out(tmp_path):
     caffemodel.write_net(tmp_path / "x", param, {"a": [np.ones(1, np.float32)]})
     assert [b.shape for b in caffemodel.read_layers(tmp_path / "x")[0].blobs] == [(1,)]
     assert len(param.layer[0].blobs) == 1
+
+
+# -- through the engine's own nets -------------------------------------------------------------
+
+@pytest.mark.parametrize("name", ["rules_1", "rules_2", "rules_3", "v0"])
+def test_oracle_net_saves_what_genuine_caffe_saved(name, recorded, tmp_path, monkeypatch):
+    """Built, filled from genuine Caffe's file and saved by our Net, the file is the same."""
+    text, phase, level, stages = record_files.NETS[name]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net.prototxt").write_text(text)
+    (tmp_path / "genuine.caffemodel").write_bytes(bytes(recorded[name]))
+    net = caffe.Net("net.prototxt", phase, level=level, stages=stages)
+    net.copy_from("genuine.caffemodel")
+    net.save("ours.caffemodel")
+    assert (tmp_path / "ours.caffemodel").read_bytes() == bytes(recorded[name])

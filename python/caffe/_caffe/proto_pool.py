@@ -14,6 +14,7 @@ import re
 import struct
 from typing import Any
 
+from google.protobuf import __version__ as protobuf_version
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 from google.protobuf.internal import api_implementation
 from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
@@ -115,12 +116,16 @@ def _message_to_text(message: Any) -> str:
     return number.sub(lambda m: _shortest_float(m) if re.search("[.e]", m.group(3)) else m[0], text)
 
 
+# Pure Python prints 1.0 for 1; the C back end of protobuf 4 prints fields in the order of the table.
+_prints_otherwise = api_implementation.Type() == "python" or int(protobuf_version.split(".")[0]) < 5
+
+
 def _build_classes(pool: descriptor_pool.DescriptorPool) -> dict[str, Any]:
     classes = {}
     for name, descriptor in pool.FindFileByName("caffe.proto").message_types_by_name.items():
         classes[name] = message_factory.GetMessageClass(descriptor)
         classes[name].__module__ = PUBLIC_MODULE
-        if api_implementation.Type() == "python":
+        if _prints_otherwise:
             setattr(classes[name], "__str__", _message_to_text)  # noqa: B010  (type checkers)
     return classes
 
