@@ -29,9 +29,8 @@ def check(name: str, root: Path) -> bool:
     gone = {need.place for need in absent}
     for place in (need.place for need in row.needs if need.place not in gone):
         print(f"found   {place}")
-    for need in absent:
-        print(describe(need))
     if absent:
+        print(describe(absent))
         print(f"{name}: {len(absent)} missing in {root.resolve()}", file=sys.stderr)
         return False
     for split in row.splits:

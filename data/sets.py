@@ -9,6 +9,7 @@ Source: means, splits and classes of `voc` as in the FCN release; checksums as p
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,7 +45,7 @@ class Need:
 
 @dataclass(frozen=True)
 class DataSet:
-    """One data set as nets see it: class k of a label is classes[k], ignore_label counts nowhere."""
+    """One data set as nets see it: label k is classes[k], ignore_label counts nowhere."""
 
     name: str
     classes: tuple[str, ...]
@@ -66,16 +67,16 @@ def _classes(folder: str) -> tuple[str, ...]:
 _VOC, _SBDD, _SHAPES = "data/pascal/VOC2011", "data/sbdd/dataset", "data/shapes"
 _VOC_LISTS = "ImageSets/Segmentation"
 _VOC_TAR = (
-    "http://host.robots.ox.ac.uk/pascal/VOC/voc2011/VOCtrainval_25-May-2011.tar"
+    "fetch http://host.robots.ox.ac.uk/pascal/VOC/voc2011/VOCtrainval_25-May-2011.tar"
     f" (unpack; move TrainVal/VOCdevkit/VOC2011 to {_VOC})"
 )
 _VOC_SUM = "md5 6c3384ef61512963050cb5d687e5bf1e"
 _SBD_TAR = (
-    "http://www.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/semantic_contours/"
+    "fetch http://www.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/semantic_contours/"
     f"benchmark.tgz (unpack; move benchmark_RELEASE/dataset to {_SBDD})"
 )
 _SBD_SUM = "md5 82b4d87ceb2ed10f6038a1cba92111cb, ungzipped 2b2af8a6cff7365684e002c08be823a6"
-_MADE_HERE = "made on this machine: python -m data.shapes.generate"
+_MADE_HERE = "run `python -m data.shapes.generate`, which draws it"
 
 
 def _voc_split(name: str, folder: str) -> Split:
@@ -105,7 +106,7 @@ _ROWS = (
             Need(f"{_VOC}/SegmentationClass", _VOC_TAR, _VOC_SUM),
             Need(
                 f"{_VOC}/{_VOC_LISTS}/seg11valid.txt",
-                "made from VOC's and SBD's lists: python -m data.pascal.seg11valid",
+                "then run `python -m data.pascal.seg11valid`, which makes it of VOC's and SBD's",
             ),
         ),
         licence="photographs under Flickr's terms, for research; not to be passed on",
@@ -120,8 +121,8 @@ _ROWS = (
         splits=(
             _voc_split("train", f"{_SHAPES}/dataset"),
             _voc_split("seg11valid", f"{_SHAPES}/dataset"),
-            Split("classifier train", f"{_SHAPES}/classifier", "train.txt", "images/{}.jpg"),
-            Split("classifier val", f"{_SHAPES}/classifier", "val.txt", "images/{}.jpg"),
+            Split("classifier train", f"{_SHAPES}/classifier", "train.txt", "images/{}"),
+            Split("classifier val", f"{_SHAPES}/classifier", "val.txt", "images/{}"),
         ),
         needs=(
             Need(f"{_SHAPES}/dataset/{_VOC_LISTS}/train.txt", _MADE_HERE),
@@ -176,15 +177,22 @@ def require(name: str, *, root: str | Path = ".") -> DataSet:
     """
     absent = missing(name, root=root)
     if absent:
-        lines = "\n".join(f"  {describe(need)}" for need in absent)
-        raise DataError(f"data set '{name}' is not complete in {Path(root).resolve()}:\n{lines}")
+        raise DataError(
+            f"data set '{name}' is not complete in {Path(root).resolve()}:\n{describe(absent)}"
+        )
     return SETS[name]
 
 
-def describe(need: Need) -> str:
-    """Return one line: what is missing, from where, with which checksum."""
-    checksum = f" [{need.checksum}]" if need.checksum else ""
-    return f"missing {need.place}\n    from {need.origin}{checksum}"
+def describe(absent: Sequence[Need]) -> str:
+    """Return what is missing and what to do about it, two lines for each origin."""
+    places: dict[tuple[str, str], list[str]] = {}
+    for need in absent:
+        places.setdefault((need.origin, need.checksum), []).append(need.place)
+    lines = []
+    for (origin, checksum), names in places.items():
+        lines.append(f"missing {', '.join(names)}")
+        lines.append(f"    {origin}" + (f" [{checksum}]" if checksum else ""))
+    return "\n".join(lines)
 
 
 def read_ids(path: Path, *, numbered: bool = False) -> list[str]:

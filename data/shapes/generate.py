@@ -108,7 +108,7 @@ def write_lists(out: Path, jobs: Sequence[Job]) -> None:
     for kind, path in lists.items():
         lines = []
         for job in (job for job in jobs if job.kind == kind):
-            label = f" {job.index % len(OBJECTS)}" if kind.startswith("classifier") else ""
+            label = f".jpg {job.index % len(OBJECTS)}" if kind.startswith("classifier") else ""
             lines.append(f"{job.name}{label}\n")
         write_text(path, "".join(lines))
 

@@ -169,7 +169,7 @@ def draw_single(split: str, index: int) -> tuple[Image.Image, int]:
     """Draw picture `index` of the classifier's set: one object, 224 x 224.
 
     Args:
-        split: `classifier-train` or `classifier-val`.
+        split: `classifier_train` or `classifier_val`.
         index: from 0; the classes take turns.
 
     Returns:
