@@ -96,6 +96,7 @@ def softmax(score: np.ndarray) -> np.ndarray:
 def main(argv: Sequence[str] | None = None) -> int:
     """Segment images with a trained net; see --help."""
     args = _arguments(argv)
+    startup.quiet_caffe()
     out = Path(args.out)
     images = find_images(args.images, out)
     record = choose(args.net, args.weights)
@@ -145,7 +146,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 def _open_net(record: Record) -> Any:
     import caffe
 
-    net = caffe.Net(record.deploy, record.weights, caffe.TEST)
+    net = caffe.Net(record.deploy, caffe.TEST, weights=record.weights)
     for name in ("data", "score"):
         if name not in net.blobs:
             raise NetError(f"net '{record.deploy}': no blob '{name}'; it has "

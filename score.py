@@ -183,6 +183,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", metavar="FILE", help="JSON (default: in results/)")
     parser.add_argument("--gpu", type=int, metavar="N", help="CUDA device (default: the CPU)")
     args = parser.parse_args(argv)
+    startup.quiet_caffe()
 
     from nets.choice import choose
     from score_report import out_path, print_report, write_report

@@ -46,7 +46,7 @@ def open_split(record: Record, split: str) -> tuple[Any, list[str]]:
     with tempfile.TemporaryDirectory() as folder:
         scored = os.path.join(folder, "val.prototxt")
         write_prototxt(message, scored)
-        net = caffe.Net(scored, record.weights, caffe.TEST)
+        net = caffe.Net(scored, caffe.TEST, weights=record.weights)
     _check_classes(net, record)
     return net, ids
 

@@ -45,13 +45,22 @@ def ensure_environment() -> None:
 
 
 def missing_imports() -> list[str]:
-    """Names of the modules that the toolkit needs and this interpreter cannot find."""
+    """Names of what the toolkit needs and this interpreter does not have."""
     needed = ["numpy", "PIL", "google.protobuf"]
     caffe = _caffe_folder()
-    if caffe is not None and ROOT in caffe.parents and not _is_compiled(caffe):
-        needed.append("torch")
     absent = [] if caffe is not None else ["caffe"]
+    if caffe == ROOT / "python" / "caffe":
+        needed.append("torch")
+        absent += ["Python 3.10"] if sys.version_info < (3, 10) else []
     return absent + [name for name in needed if not _is_there(name)]
+
+
+def quiet_caffe() -> None:
+    """Keep Caffe's construction log off the screen, unless GLOG_minloglevel says otherwise.
+
+    To be called before caffe is imported for the first time.
+    """
+    os.environ.setdefault("GLOG_minloglevel", "2")
 
 
 def run(main: Callable[[], int | None]) -> int:

@@ -31,7 +31,7 @@ layer { name: "input" type: "Input" top: "data" input_param { shape { dim: 1 dim
 VAL = """name: "tiny"
 layer { name: "data" type: "Python" top: "data" top: "label"
   python_param { module: "voc_layers" layer: "VOCSegDataLayer"
-    param_str: "{'voc_dir': 'data', 'seed': 1337, 'split': 'seg11valid', 'mean': (100.0, 100.0, 100.0), 'scale': 0.01}" } }
+    param_str: "{'voc_dir': 'data', 'seed': 1337, 'split': 'seg11valid', 'mean': (100, 100, 100), 'scale': 0.01}" } }
 """ + SCORE + """
 layer { name: "loss" type: "SoftmaxWithLoss" bottom: "score" bottom: "label" top: "loss"
   loss_param { ignore_label: 255 normalize: true } }
