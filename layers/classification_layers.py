@@ -16,7 +16,7 @@ from typing import Any
 
 import draw_order
 import numpy as np
-from image_files import bgr_bytes, read_image, read_lines
+from image_files import bgr_bytes, less_mean, read_image, read_lines
 from param_str import COUNT, FACTOR, FLAG, MEAN, REQUIRED, SEED, START, TEXT, DataLayerError
 from read_ahead_layer import Item, ReadAheadLayer
 
@@ -49,7 +49,7 @@ class ClassificationDataLayer(ReadAheadLayer):
     def open(self, params: dict[str, Any]) -> None:
         """Read the list and prepare the draws."""
         self.root, self.batch = params["root"], params["batch"]
-        self.mean = np.array(params["mean"], np.float64).reshape(3, 1, 1)
+        self.mean = np.array(params["mean"], np.float64)
         self.scale = params["scale"]
         self.list_file = params["list"]
         self.names, self.labels = self._read_list()
@@ -77,10 +77,8 @@ class ClassificationDataLayer(ReadAheadLayer):
                     f"image '{self._path(index)}' has {image.shape[2]} x {image.shape[1]} pixels, "
                     f"'{self._path(key[0][0])}' {first.shape[2]} x {first.shape[1]}; the images of "
                     f"a batch need one size; resize them, or set batch to 1")
-            np.subtract(image[..., ::-1] if mirrored else image, self.mean, out=into,
-                        dtype=np.float64, casting="same_kind")
-        if self.scale != 1:
-            data *= np.float32(self.scale)
+            image = np.ascontiguousarray(image[..., ::-1]) if mirrored else image
+            less_mean(image, self.mean, self.scale, into)
         label = np.array([self.labels[index] for index, _ in key], np.float32)  # (N,)
         return Item((data, label), tuple(notes))
 

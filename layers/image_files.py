@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import struct
 import zlib
-from collections.abc import Sequence
 
 import numpy as np
 from param_str import DataLayerError
@@ -75,29 +74,24 @@ def read_image(path: str) -> tuple[Image.Image, tuple[str, ...]]:
     return image.convert("RGB"), notes
 
 
-def bgr_less_mean(image: Image.Image, mean_bgr: Sequence[float], scale: float = 1.0) -> np.ndarray:
-    """Make what the net sees of an RGB image: BGR, minus the mean, times `scale`.
-
-    Args:
-        image: mode RGB, H x W.
-        mean_bgr: three numbers in 0 ... 255, blue first.
-        scale: as in Caffe's transform_param, 1 in all released nets.
-
-    Returns:
-        (3, H, W) float32. Bit for bit the release's: subtracted in double, rounded once.
-    """
-    out = np.empty((3, image.height, image.width), np.float32)
-    for channel, plane, mean in zip(out, reversed(image.split()), mean_bgr):
-        np.subtract(np.asarray(plane), float(mean), out=channel,
-                    dtype=np.float64, casting="same_kind")
-    if scale != 1:
-        out *= np.float32(scale)
-    return out
-
-
 def bgr_bytes(image: Image.Image) -> np.ndarray:
     """Give an RGB image as (3, H, W) uint8 in BGR order."""
     return np.stack([np.asarray(plane) for plane in reversed(image.split())])
+
+
+def less_mean(in_bgr: np.ndarray, mean_bgr: np.ndarray, scale: float, out: np.ndarray) -> None:
+    """Subtract the mean and multiply by `scale`, channel by channel.
+
+    Args:
+        in_bgr: (3, H, W) uint8.
+        mean_bgr: (3,) float64, blue first.
+        scale: as in Caffe's transform_param, 1 in all released nets.
+        out: (3, H, W) float32. Bit for bit the release's: subtracted in double, rounded once.
+    """
+    for into, plane, mean in zip(out, in_bgr, mean_bgr):
+        np.subtract(plane, mean, out=into, dtype=np.float64, casting="same_kind")
+    if scale != 1:
+        out *= np.float32(scale)
 
 
 def read_label(path: str) -> np.ndarray:
@@ -143,7 +137,7 @@ def check_label(label: np.ndarray, size: tuple[int, int], classes: int,
     wrong = np.flatnonzero(counts[classes:IGNORE]) + classes
     if len(wrong):
         raise _wrong_values(path, wrong.tolist(), classes)
-    notes = ()
+    notes: tuple[str, ...] = ()
     if counts[IGNORE] == label.size:
         notes = (f"label '{path}' is {IGNORE} (ignored) in every pixel: nothing is learned or "
                  f"scored from it",)

@@ -35,6 +35,7 @@ class ReadAheadLayer(caffe.Layer):
     A subclass sets `keys` and `top_names` and writes `open`, `next_key` and `load`.
     """
 
+    param_str: str  # Caffe sets it
     keys: dict[str, tuple[Check, Any]] = {}
     top_names: tuple[str, ...] = ("data", "label")
 
@@ -67,19 +68,12 @@ class ReadAheadLayer(caffe.Layer):
 
     def reshape(self, bottom: Any, top: Any) -> None:
         """Get the current item, unless it is here already, and give the tops its shapes."""
-        if self._item is None:
-            item = self._reader.get(self._key)
-            for note in item.notes:
-                self._note(note)
-            self._item = item
-        for i, array in enumerate(self._item.arrays):
+        for i, array in enumerate(self._due().arrays):
             top[i].reshape(*array.shape)  # Caffe: tops can be indexed, not iterated. _caffe.cpp
 
     def forward(self, bottom: Any, top: Any) -> None:
         """Copy the item into the tops, draw the next one and have it read ahead."""
-        if self._item is None:
-            self.reshape(bottom, top)
-        for i, array in enumerate(self._item.arrays):
+        for i, array in enumerate(self._due().arrays):
             top[i].data[...] = array
         self._item = None
         self._key = self.next_key()
@@ -87,6 +81,15 @@ class ReadAheadLayer(caffe.Layer):
 
     def backward(self, top: Any, propagate_down: Any, bottom: Any) -> None:
         """Do nothing: files take no gradient."""
+
+    def _due(self) -> Item:
+        """The current item, waited for once; its warnings are given here, in the training thread."""
+        if self._item is None:
+            item = self._reader.get(self._key)
+            for note in item.notes:
+                self._note(note)
+            self._item = item
+        return self._item
 
     def _load(self, key: Hashable) -> Item:
         try:
@@ -97,7 +100,7 @@ class ReadAheadLayer(caffe.Layer):
     def _note(self, note: str) -> None:
         if note not in self._noted:
             self._noted.add(note)
-            warnings.warn(f"{type(self).__name__}: {note}", DataLayerWarning, stacklevel=3)
+            warnings.warn(f"{type(self).__name__}: {note}", DataLayerWarning, stacklevel=4)
 
 
 class _ReadAhead:

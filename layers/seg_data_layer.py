@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 from draw_order import coin_tosses, draws, in_file_order, with_replacement
-from image_files import bgr_less_mean, check_label, read_image, read_lines
+from image_files import bgr_bytes, check_label, less_mean, read_image, read_lines
 from param_str import CLASSES, FACTOR, FLAG, MEAN, REQUIRED, SEED, START, TEXT
+from PIL import Image
 from read_ahead_layer import Item, ReadAheadLayer
 
 
@@ -69,7 +70,7 @@ class SegDataLayer(ReadAheadLayer):
         image, image_notes = read_image(self.image_file(name))
         label, label_notes = check_label(self.read_label(name), (image.height, image.width),
                                          self.classes, self.label_file(name))
-        data = bgr_less_mean(image, self.mean, self.scale)
+        data = self._data(image)
         if mirrored:
             data, label = data[..., ::-1], label[..., ::-1]
         return Item((data[np.newaxis], label[np.newaxis]), image_notes + label_notes)
@@ -77,12 +78,18 @@ class SegDataLayer(ReadAheadLayer):
     def load_image(self, idx: str) -> np.ndarray:
         """Read the image with the id `idx`, as the released method did: (3, H, W) float32."""
         image, _ = read_image(self.image_file(idx))
-        return bgr_less_mean(image, self.mean, self.scale)
+        return self._data(image)
 
     def load_label(self, idx: str) -> np.ndarray:
         """Read the label with the id `idx`, as the released method did: (1, H, W) uint8."""
         label = self.read_label(idx)
         return check_label(label, label.shape, self.classes, self.label_file(idx))[0]
+
+    def _data(self, image: Image.Image) -> np.ndarray:
+        """What the net sees of an RGB image: (3, H, W) float32."""
+        data = np.empty((3, image.height, image.width), np.float32)
+        less_mean(bgr_bytes(image), self.mean, self.scale, data)
+        return data
 
     def split_file(self) -> str:
         """Path of the list of ids (subclass)."""

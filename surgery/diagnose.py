@@ -39,7 +39,9 @@ def diagnose(net: caffe.Net, layer: str = "score") -> list[str]:
 
 def _of_weights(net: caffe.Net) -> list[str]:
     """Look for layers whose weights are zero or not numbers."""
-    zero, broken, upsampling = [], [], []
+    zero: list[str] = []
+    broken: list[str] = []
+    upsampling: list[str] = []
     for name, blobs in net.params.items():
         low, high = _range(blobs[0].data)
         if not all(np.isfinite(_range(blob.data)).all() for blob in blobs):

@@ -36,7 +36,8 @@ def transplant(new_net: caffe.Net, net: caffe.Net, suffix: str = "") -> Report:
     Raises:
         SurgeryError: two blobs differ in count, or no layer fits at all; `new_net` is unchanged.
     """
-    report, writes = Report(), []
+    report = Report()
+    writes: list[Write] = []
     for layer in net.params:
         _plan_layer(new_net, net, layer, suffix, report, writes)
     sources = {layer + suffix for layer in net.params}
@@ -46,7 +47,7 @@ def transplant(new_net: caffe.Net, net: caffe.Net, suffix: str = "") -> Report:
             f"({_few(net.params)}) is in the new net with suffix '{suffix}' "
             f"({_few(new_net.params)}); check the layers' names")
     for into, given in writes:
-        into.flat = given.flat
+        into[...] = given.reshape(into.shape)
     for line in report.operations:
         print(line)
     report.operations += [Operation("keeping", layer, note="not in the source")
