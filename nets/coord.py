@@ -15,7 +15,6 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 from caffe import layers as L
-
 from nets import NetError
 
 # Layers whose top lies pixel on pixel over the bottom. Concat and Slice qualify along channels only.

@@ -34,7 +34,7 @@ def voc_layer(voc_dir: str, split: str, mean: tuple[float, ...], **options: Any)
 
 def classification_layer(root: str, list_file: str, mean: tuple[float, ...], *, batch: int,
                          **options: Any) -> tuple[L, L]:
-    """Feed batches of whole images, one class each; the list lies in `root`.
+    """Feed batches of whole images, one class each; names in the list are relative to `root`.
 
     Options are `mirror`, `scale` and what else ClassificationDataLayer takes.
     """

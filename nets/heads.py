@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import caffe
 from caffe import layers as L
-
 from nets import NetError
 from nets.blocks import fixed_scale, fuse, score, upsample
 from nets.coord import crop

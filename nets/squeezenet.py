@@ -15,7 +15,6 @@ from dataclasses import dataclass
 
 import caffe
 from caffe import layers as L
-
 from nets.blocks import dropout, fixed_scale, fuse, learn, max_pool, score, upsample
 from nets.coord import crop
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import caffe
 from caffe import layers as L
-
 from nets import NetError
 from nets.blocks import conv_relu, dropout, fillers, full_relu, learn, max_pool
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import caffe
 from caffe import layers as L
-
+from data.sets import SETS
 from nets import NetError, squeezenet, vgg16
 from nets.blocks import image_input, segmentation_loss
 from nets.data_layers import classification_layer, sbdd_layer, voc_layer
@@ -22,9 +22,9 @@ from nets.squeezenet import SqueezeNet
 from nets.vgg16 import Vgg16
 
 DIRS = {  # from the project's root; `emit(..., voc_dir=...)` puts another in its place
-    "sbdd_dir": "data/sbdd/dataset",
-    "voc_dir": "data/pascal/VOC2011",
-    "shapes_dir": "data/shapes/dataset",
+    "sbdd_dir": SETS["voc"].train_dir,
+    "voc_dir": SETS["voc"].val_dir,
+    "shapes_dir": SETS["shapes"].train_dir,
     "classifier_dir": "data/shapes/classifier",
 }
 
@@ -43,9 +43,10 @@ class Feed:
         """Give the data and label Tops."""
         folder = dirs[self.dir_key]
         if self.layer == "classification":
-            return classification_layer(folder, f"{self.split}.txt", self.mean, **self.options)
-        layer = {"sbdd": sbdd_layer, "voc": voc_layer}[self.layer]
-        return layer(folder, self.split, self.mean, **self.options)
+            return classification_layer(f"{folder}/images", f"{folder}/{self.split}.txt", self.mean, **self.options)
+        if self.layer == "sbdd":
+            return sbdd_layer(folder, self.split, self.mean, **self.options)
+        return voc_layer(folder, self.split, self.mean, **self.options)
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,9 @@ class Classifier:
             plain = replace(self.trunk, dropout=None)
             n.prob = L.Softmax(vgg16.classifier(n, n.data, plain, self.num_classes, self.score_filler))
             return n
-        n.data, n.label = (self.train if phase == "train" else self.val).tops(dirs)
+        feed = self.train if phase == "train" else self.val
+        assert feed is not None  # phases has neither otherwise
+        n.data, n.label = feed.tops(dirs)
         top = vgg16.classifier(n, n.data, self.trunk, self.num_classes, self.score_filler)
         if phase == "val":
             n.accuracy = L.Accuracy(top, n.label)
@@ -117,31 +120,32 @@ class Classifier:
 class CastForm:
     """A row: a classifier's trunk in convolutional form, for the cast of its weights (surgery)."""
 
-    of: str  # the classifier, in the zoo
+    trunk: Vgg16  # as the classifier's, so that on its image size fc7 is 1 x 1 and equal to the classifier's
+    size: tuple[int, int] = (224, 224)
     phases = ("deploy",)
 
     def build(self, phase: str, dirs: dict[str, str]) -> caffe.NetSpec:
-        """Give the net up to relu7; on the classifier's own image size, fc7 is 1 x 1 and equal to its."""
-        classifier, n = ZOO[self.of], caffe.NetSpec()
-        n.data = image_input(*classifier.size)
-        vgg16.convolutional(n, n.data, replace(classifier.trunk, dropout=None, weight_filler=None))
+        """Give the net up to relu7, for any image size from 1 fc7 place up."""
+        n = caffe.NetSpec()
+        n.data = image_input(*self.size)
+        vgg16.convolutional(n, n.data, replace(self.trunk, dropout=None, weight_filler=None))
         return n
 
 
-VOC_CLASSES = 21
-VOC_MEAN = (104.00699, 116.66877, 122.67892)
-VOC = dict(num_classes=VOC_CLASSES, train=Feed("sbdd", "sbdd_dir", "train", VOC_MEAN),
-           val=Feed("voc", "voc_dir", "seg11valid", VOC_MEAN))
-
-# The embedded set: eight kinds of object and the background. The slim net's first layer has a stock
-# filler, made for inputs of about unit size; hence the scale.
-SHAPES_OBJECTS = 8
-SHAPES_MEAN = (128.0, 128.0, 128.0)
-SHAPES_SCALE = 1 / 60
-SHAPES = dict(
-    num_classes=SHAPES_OBJECTS + 1, normalize=True, size=(192, 256),
-    train=Feed("voc", "shapes_dir", "train", SHAPES_MEAN, dict(mirror=True, scale=SHAPES_SCALE)),
-    val=Feed("voc", "shapes_dir", "seg11valid", SHAPES_MEAN, dict(scale=SHAPES_SCALE)))
+_VOC, _SHAPES = SETS["voc"], SETS["shapes"]
+VOC: dict[str, Any] = dict(
+    num_classes=len(_VOC.classes), train=Feed("sbdd", "sbdd_dir", "train", _VOC.mean_bgr),
+    val=Feed("voc", "voc_dir", "seg11valid", _VOC.mean_bgr))
+# Photographs and labels of one folder in VOC layout, trained at mean loss over the pixels.
+PHOTOGRAPHS: dict[str, Any] = dict(
+    num_classes=len(_VOC.classes), normalize=True,
+    train=Feed("voc", "voc_dir", "train", _VOC.mean_bgr, dict(mirror=True)),
+    val=Feed("voc", "voc_dir", "seg11valid", _VOC.mean_bgr))
+# The embedded set. Its nets start from stock fillers, made for inputs of about unit size; hence scale.
+SHAPES: dict[str, Any] = dict(
+    num_classes=len(_SHAPES.classes), normalize=True, size=(192, 256),
+    train=Feed("voc", "shapes_dir", "train", _SHAPES.mean_bgr, dict(mirror=True, scale=_SHAPES.scale)),
+    val=Feed("voc", "shapes_dir", "seg11valid", _SHAPES.mean_bgr, dict(scale=_SHAPES.scale)))
 SHAPES_BATCH = 16
 
 # Slim: same layers and names, an eighth of the width. Dropout .5 would slow so small a net badly.
@@ -155,22 +159,19 @@ ZOO: dict[str, Fcn | Classifier | CastForm] = {
     "voc-fcn16s": Fcn(**VOC, stride=16),
     "voc-fcn8s": Fcn(**VOC, stride=8),
     "voc-fcn8s-atonce": Fcn(**VOC, stride=8, skips=AT_ONCE),
-    "voc-fcn-squeezenet": Fcn(
-        VOC_CLASSES, trunk=SqueezeNet(), stride=8, normalize=True,
-        train=Feed("voc", "voc_dir", "train", VOC_MEAN, dict(mirror=True)),
-        val=Feed("voc", "voc_dir", "seg11valid", VOC_MEAN)),
+    "voc-fcn-squeezenet": Fcn(**PHOTOGRAPHS, trunk=SqueezeNet(), stride=8),
     "shapes-vgg16": Classifier(
-        SHAPES_OBJECTS, SLIM_CLASSIFIER, score_filler=SLIM_SCORE_FILLER,
-        train=Feed("classification", "classifier_dir", "train", SHAPES_MEAN,
-                   dict(batch=SHAPES_BATCH, mirror=True, scale=SHAPES_SCALE)),
-        val=Feed("classification", "classifier_dir", "val", SHAPES_MEAN,
-                 dict(batch=SHAPES_BATCH, scale=SHAPES_SCALE))),
-    "shapes-vgg16-fcn": CastForm("shapes-vgg16"),
+        len(_SHAPES.classes) - 1, SLIM_CLASSIFIER, score_filler=SLIM_SCORE_FILLER,  # no background
+        train=Feed("classification", "classifier_dir", "train", _SHAPES.mean_bgr,
+                   dict(batch=SHAPES_BATCH, mirror=True, scale=_SHAPES.scale)),
+        val=Feed("classification", "classifier_dir", "val", _SHAPES.mean_bgr,
+                 dict(batch=SHAPES_BATCH, scale=_SHAPES.scale))),
+    "shapes-vgg16-fcn": CastForm(SLIM_CLASSIFIER),
     "shapes-fcn32s": Fcn(**SHAPES, trunk=SLIM, stride=32),
     "shapes-fcn16s": Fcn(**SHAPES, trunk=SLIM, stride=16),
     "shapes-fcn8s": Fcn(**SHAPES, trunk=SLIM, stride=8),
     "ilsvrc-vgg16": Classifier(1000, Vgg16(pad=1)),
-    "ilsvrc-vgg16-fcn": CastForm("ilsvrc-vgg16"),
+    "ilsvrc-vgg16-fcn": CastForm(Vgg16(pad=1)),
 }
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 from fractions import Fraction
 
-import caffe
 import pytest
 from bvlc import run_bvlc
+
+import caffe
 from caffe import layers as L
 from nets import NetError
 from nets.coord import Map, crop, crop_offset, layer_map, map_between
@@ -139,6 +140,7 @@ def test_oracle_toolkit_emits_the_same_nets_on_genuine_caffe():
     from pathlib import Path
 
     import numpy as np
+
     from nets.zoo import ZOO, emit, phases
 
     root = str(Path(__file__).resolve().parent.parent)

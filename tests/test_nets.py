@@ -8,13 +8,14 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import caffe
 import numpy as np
 import pytest
 from bvlc import run_bvlc
-from caffe.proto import caffe_pb2
 from canonical import canonical_digest, learned_parameters, message_digest
 from google.protobuf.internal import api_implementation
+
+import caffe
+from caffe.proto import caffe_pb2
 from nets import NetError, squeezenet, vgg16
 from nets.__main__ import main
 from nets.blocks import image_input

@@ -83,9 +83,6 @@ class Top:
         """Give the NetParameter of all layers this Top needs."""
         return to_proto(self)
 
-    def _update(self, params: dict[str, Any]) -> None:
-        self.fn._update(params)
-
     def _to_proto(self, layers: _Layers, names: dict[Any, str], autonames: Counter[str]) -> Any:
         return self.fn._to_proto(layers, names, autonames)
 
@@ -103,9 +100,6 @@ class Function:
         self.ntop = self.params.pop("ntop", 1)
         self.in_place = self.params.pop("in_place", False)
         self.tops = tuple(Top(self, n) for n in range(self.ntop))
-
-    def _update(self, params: dict[str, Any]) -> None:
-        self.params.update(params)
 
     def _get_top_name(self, top: Top, names: dict[Any, str], autonames: Counter[str]) -> str:
         if top not in names:
@@ -193,21 +187,6 @@ class NetSpec:
 
     def __getitem__(self, item: str) -> Any:
         return self._tops[item]
-
-    def __delitem__(self, name: str) -> None:
-        del self._tops[name]
-
-    def keys(self) -> list[str]:
-        """Give the names, in order of assignment."""
-        return list(self._tops)
-
-    def vals(self) -> list[Any]:
-        """Give the Tops, in order of assignment."""
-        return list(self._tops.values())
-
-    def update(self, name: str, params: dict[str, Any]) -> None:
-        """Add settings to the layer of the Top called `name`, or replace them."""
-        self._tops[name]._update(params)
 
     def to_proto(self) -> Any:
         """Give the NetParameter of all layers the named Tops need, each under its name."""

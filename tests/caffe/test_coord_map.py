@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from bvlc import run_bvlc
+
 from caffe import coord_map as cm
 from caffe import layers as L
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import caffe
 import numpy as np
 import pytest
 from bvlc import run_bvlc
+from PIL import Image
+
+import caffe
 from caffe import io
 from caffe.proto import caffe_pb2
-from PIL import Image
 
 
 @pytest.fixture

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import caffe
 import numpy as np
 import pytest
 from bvlc import run_bvlc
+from google.protobuf import text_format
+
+import caffe
 from caffe import layers as L
 from caffe import params as P
 from caffe.net_spec import Function, assign_proto, param_name_dict
 from caffe.proto import caffe_pb2
-from google.protobuf import text_format
 
 # Functions that give a NetParameter, read by both Caffes.
 NETS = '''
@@ -46,8 +47,6 @@ def named_and_phased():
     n["a/b"] = L.Input(name="input", include=dict(phase=caffe.TEST), input_param=dict(shape=dict(dim=[1])))
     n.c = L.Python(n["a/b"], module="m", layer="l", param_str="{}", loss_weight=[1])
     n.d = L.Power(n["c"], power=2)
-    del n["d"]
-    n.update("c", dict(param_str="{'x': 1}"))
     return n.to_proto()
 
 def unnamed_in_between():
