@@ -28,13 +28,13 @@ from ._caffe.log import info as log
 from ._caffe.log import init_log
 from .net_spec import NetSpec, layers, params, to_proto
 from .proto.caffe_pb2 import LayerParameter, SolverParameter
-from .pycaffe import Net
+from .pycaffe import Net, SGDSolver, get_solver
 
 __version__ = "1.0.0"
 
 __all__ = [
     "Blob", "CaffeError", "Layer", "LayerError", "LayerParameter", "Net", "NetError", "NetSpec", "ProtoError",
-    "SolverError", "SolverParameter", "TEST", "TRAIN", "coord_map", "has_nccl",
+    "SGDSolver", "SolverError", "SolverParameter", "TEST", "TRAIN", "coord_map", "get_solver", "has_nccl",
     "init_log", "io", "layer_type_list", "layers", "log", "net_spec", "params", "set_device", "set_mode_cpu",
     "set_mode_gpu", "set_multiprocess", "set_precision", "set_random_seed", "set_solver_count", "set_solver_rank",
     "solver_count", "solver_rank", "to_proto",

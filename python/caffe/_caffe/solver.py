@@ -204,14 +204,14 @@ class Solver:
         log.info(f"Iteration {self._iter}, Testing net (#{test_net_id})", "solver.cpp:347")
         net, count = self.test_nets[test_net_id], self.param.test_iter[test_net_id]
         net.share_trained_layers_with(self.net)
-        loss, scores = 0.0, None
-        for _ in range(count):
+        loss, scores = 0.0, np.zeros(0, np.float32)
+        for i in range(count):
             loss += net.forward_from_to(0, len(net.layers) - 1)
             values = solver_log.output_values(net)
-            if scores is not None and scores.shape != values.shape:
+            if i > 0 and scores.shape != values.shape:
                 raise SolverError(f"test net #{test_net_id}: its outputs changed from {scores.size} to "
                                   f"{values.size} values between batches; want one size for a mean")
-            scores = values.copy() if scores is None else scores + values
+            scores = scores + values if i > 0 else values.copy()
         if self.param.test_compute_loss:
             log.info(f"Test loss: {loss / count:g}", "solver.cpp:401")
         self._mean_scores[test_net_id] = scores / np.float32(count)
