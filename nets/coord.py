@@ -62,12 +62,11 @@ def crop_offset(top: L, reference: L) -> int:
     if found.shift.denominator != 1:
         raise NetError(
             f"{_who(top, reference)}: the offset is {_number(found.shift)}, between pixels; "
-            f"{_odd_kernel_remedy(top)}")
+            f"{_half_pixel_remedy(top, reference)}")
     if found.shift < 0:
         raise NetError(
             f"{_who(top, reference)}: the offset is {_number(found.shift)}, outside the blob; "
-            f"pad the first convolution of {_describe(top)} by at least {-found.shift} pixels (of "
-            f"the reference) more")
+            f"{_negative_remedy(reference, int(-found.shift))}")
     return int(found.shift)
 
 
@@ -167,11 +166,19 @@ def _number(value: Fraction) -> str:
     return f"{float(value):g}"
 
 
-def _odd_kernel_remedy(top: L) -> str:
+def _half_pixel_remedy(top: L, reference: L) -> str:
     """Propose the kernel that moves the offset by half a pixel, where an upsampling is in reach."""
-    if top.fn.type_name == "Deconvolution":
-        kernel = _only("Deconvolution", {**top.fn.params, **top.fn.params["convolution_param"]},
-                       "kernel_size", None)
-        return (f"give the Deconvolution kernel_size {kernel - 1} instead of {kernel} (2 x stride - 1 is "
-                f"bilinear as well), or change a pad below it")
-    return "change the pad or the kernel of an upsampling below it by one"
+    for blob in (top, reference):
+        if blob.fn.type_name == "Deconvolution":
+            settings = {**blob.fn.params, **blob.fn.params.get("convolution_param", {})}
+            kernel = _only("Deconvolution", settings, "kernel_size", None)
+            return (f"give the Deconvolution kernel_size {kernel - 1} instead of {kernel} (2 x stride - 1 "
+                    f"is bilinear as well), or change a pad or kernel below it by one")
+    return "change a pad or a kernel between the two by one"
+
+
+def _negative_remedy(reference: L, pixels: int) -> str:
+    """Propose more padding where the reference is the image, else to swap the two."""
+    if not reference.fn.inputs:
+        return f"pad the first convolution by at least {pixels} pixels more"
+    return f"crop the reference to this blob instead (the offset is then {pixels})"

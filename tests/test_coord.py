@@ -79,6 +79,25 @@ def test_negative_offset_names_the_pad_that_serves():
     assert crop_offset(deconv(conv(vgg_places(data, 64 + 17), 7), 64, 32), data) == 0
 
 
+def test_half_pixel_of_a_skip_names_the_kernel_of_its_reference():
+    fine = conv(image(), 3, pad=10)
+    for kernel_size, offset in ((4, None), (3, 0)):
+        finer = deconv(pool(fine, 3), kernel_size, 2)
+        if offset is None:
+            with pytest.raises(NetError, match=r"between pixels; .*kernel_size 3 instead of 4"):
+                crop(fine, finer)
+        else:
+            assert crop_offset(fine, finer) == offset
+
+
+def test_negative_offset_of_a_skip_says_to_swap():
+    coarse = image()
+    fine = conv(coarse, 3, pad=4)  # places move by + 3
+    with pytest.raises(NetError, match=r"offset is -3, .*crop the reference to this blob .* then 3"):
+        crop(L.ReLU(coarse), fine)
+    assert crop_offset(fine, coarse) == 3
+
+
 @pytest.mark.parametrize("call, words", [
     (lambda: crop(pool(image()), image()), "no common blob"),
     (lambda: (lambda data: crop(pool(data), data))(image()), "one step in the reference is 0.5 steps"),

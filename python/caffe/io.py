@@ -284,8 +284,7 @@ def _splines(image: np.ndarray, rows: np.ndarray, columns: np.ndarray, order: in
 def oversample(images: Sequence[np.ndarray], crop_dims: Sequence[int]) -> np.ndarray:
     """Crop each image ten times: four corners, the centre, and these five mirrored.
 
-    `images` are N of one size, H x W x K; `crop_dims` is height and width, at most the images'. Gives
-    float32, 10 N x height x width x K; raises ValueError where a crop does not fit.
+    `images` are N of one size, H x W x K; gives float32, 10 N x crop_dims x K; ValueError if one does not fit.
     """
     height, width, channels = np.asarray(images[0]).shape
     crop_h, crop_w = int(crop_dims[0]), int(crop_dims[1])
