@@ -39,7 +39,7 @@ layer { name: "up" type: "Deconvolution" bottom: "score" top: "up" param { lr_mu
   convolution_param { num_output: 4 group: 4 kernel_size: 4 stride: 2 bias_term: false
     weight_filler { type: "bilinear" } } }
 layer { name: "crop" type: "Crop" bottom: "up" bottom: "data" top: "crop" crop_param { axis: 2 offset: 2 } }
-layer { name: "loss" type: "SoftmaxWithLoss" bottom: "crop" bottom: "label" top: "loss"
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "crop" bottom: "label" top: "loss" loss_weight: 1
   loss_param { normalize: false } }
 """
 
@@ -108,8 +108,8 @@ def train(caffe, np, cases):
         found[name + "/losses"] = np.float64(losses)
         params = [blob for blobs in solver.net.params.values() for blob in blobs]
         for i, blob in enumerate(params):
-            found["%s/data%d" % (name, i)] = blob.data.copy()
-            found["%s/diff%d" % (name, i)] = blob.diff.copy()
+            found[f"{name}/data{i}"] = blob.data.copy()
+            found[f"{name}/diff{i}"] = blob.diff.copy()
     return found
 
 

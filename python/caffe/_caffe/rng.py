@@ -109,7 +109,7 @@ class RNG:
             part += mu
         return flat
 
-    def bernoulli(self, p: float, n: int) -> np.ndarray:
+    def bernoulli(self, p: float | np.float32, n: int) -> np.ndarray:
         """Return n draws of 1 (with probability p) or 0, uint32, flat.
 
         Args:
