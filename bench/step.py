@@ -2,7 +2,7 @@
 
 In:   nothing but the engine; the net is VGG-16 of widths 8, 16, 32, 64, 64 with fc 256, 7 classes, pad 100.
 Out:  best and median milliseconds of forward and forward + backward; with --layers each layer's best.
-Not here: full-size nets (full_size.py). Compare ratios between two versions on one machine, not numbers between machines.
+Not here: full-size nets (full_size.py). Compare two versions on one machine, not numbers of two machines.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from pathlib import Path
 
 os.environ.setdefault("GLOG_minloglevel", "2")
 
-import caffe
 import numpy as np
+
+import caffe
 from caffe import layers as L
 from caffe import params as P
 
@@ -27,7 +28,8 @@ FROZEN = [{"lr_mult": 0}]
 
 def conv_relu(bottom, num_output: int, kernel_size: int = 3, pad: int = 1):
     """Stack a convolution and a ReLU in place."""
-    conv = L.Convolution(bottom, num_output=num_output, kernel_size=kernel_size, pad=pad, weight_filler={"type": "msra"})
+    conv = L.Convolution(bottom, num_output=num_output, kernel_size=kernel_size, pad=pad,
+                         weight_filler={"type": "msra"})
     return conv, L.ReLU(conv, in_place=True)
 
 

@@ -11,11 +11,12 @@ import warnings
 
 import numpy as np
 import torch
+from google.protobuf import text_format
+
 from caffe._caffe import common
 from caffe._caffe.blob import Blob
 from caffe._caffe.layer_factory import create_layer
 from caffe.proto import caffe_pb2
-from google.protobuf import text_format
 
 STEP = 1e-2
 THRESHOLD = 1e-3

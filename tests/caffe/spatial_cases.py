@@ -96,16 +96,19 @@ CASES = [
     _loss("weight", "loss_weight: 0.25"),
     *(_loss(mode.lower(), f"loss_param {{ ignore_label: 255 normalization: {mode} }}")
       for mode in ("FULL", "VALID", "BATCH_SIZE", "NONE")),
-    *(_loss(f"normalize_{flag}", f"loss_param {{ ignore_label: 255 normalize: {flag} }}") for flag in ("true", "false")),
+    *(_loss(f"normalize_{flag}", f"loss_param {{ ignore_label: 255 normalize: {flag} }}")
+      for flag in ("true", "false")),
     _loss("both", "loss_param { ignore_label: 255 normalize: true normalization: NONE }"),
     Case("crop_none", 'type: "Crop"', [(2, 3, 6, 5), (2, 3, 4, 5)]),
     Case("crop_one", 'type: "Crop" crop_param { offset: 1 }', [(2, 3, 6, 5), (1, 7, 4, 3)]),
-    Case("crop_many", 'type: "Crop" crop_param { axis: 1 offset: 1 offset: 2 offset: 0 }', [(2, 3, 6, 5), (2, 2, 4, 3)]),
+    Case("crop_many", 'type: "Crop" crop_param { axis: 1 offset: 1 offset: 2 offset: 0 }',
+         [(2, 3, 6, 5), (2, 2, 4, 3)]),
     Case("crop_negative_axis", 'type: "Crop" crop_param { axis: -1 offset: 2 }', [(2, 3, 5), (1, 1, 3)]),
     *(Case(f"eltwise_{name}", f'type: "Eltwise" eltwise_param {{ {text} }}', _SMALL * bottoms)
       for name, text, bottoms in (
           ("default", "", 2), ("sum3", "operation: SUM", 3), ("coeff", "coeff: 1 coeff: -0.5", 2),
-          ("coeff3", "coeff: 2 coeff: 1 coeff: -0.5", 3), ("prod", "operation: PROD", 2), ("prod3", "operation: PROD", 3),
+          ("coeff3", "coeff: 2 coeff: 1 coeff: -0.5", 3), ("prod", "operation: PROD", 2),
+          ("prod3", "operation: PROD", 3),
           ("prod_unstable", "operation: PROD stable_prod_grad: false", 3), ("max", "operation: MAX", 2),
           ("max3", "operation: MAX", 3))),
     Case("dropout_train", 'type: "Dropout"', _SMALL),

@@ -40,7 +40,8 @@ def test_gradient_convolution_of_two_bottoms_adds_up():
                    [normal(1, 2, 3, 3), normal(1, 2, 3, 3) + 1])
 
 
-@pytest.mark.parametrize(("kernel", "stride", "pad"), [(4, 2, 0), (4, 2, 1), (3, 2, 0), (3, 2, 1), (5, 3, 1), (7, 2, 2)])
+@pytest.mark.parametrize(("kernel", "stride", "pad"), [
+    (4, 2, 0), (4, 2, 1), (3, 2, 0), (3, 2, 1), (5, 3, 1), (7, 2, 2)])
 def test_gradient_upsampling(kernel, stride, pad):
     weight = np.zeros((2, 2, kernel, kernel), np.float32)
     weight[[0, 1], [0, 1]] = normal(2, kernel, kernel)
@@ -62,7 +63,8 @@ def test_gradient_pooling(text):
     check_gradient(f'name: "p" type: "Pooling" pooling_param {{ {text} }}', [spread(2, 3, 5, 6)])
 
 
-@pytest.mark.parametrize("text", ["", "local_size: 3 k: 2 alpha: 2", "norm_region: WITHIN_CHANNEL local_size: 3 alpha: 2"])
+@pytest.mark.parametrize("text", [
+    "", "local_size: 3 k: 2 alpha: 2", "norm_region: WITHIN_CHANNEL local_size: 3 alpha: 2"])
 def test_gradient_lrn(text):
     check_gradient(f'name: "n" type: "LRN" lrn_param {{ {text} }}', [normal(2, 6, 3, 2)])
 
@@ -79,12 +81,12 @@ def test_gradient_softmax_with_loss(text):
 
 
 def test_gradient_crop():
-    check_gradient('name: "c" type: "Crop" crop_param { offset: 1 offset: 2 }', [normal(2, 2, 4, 5), normal(1, 1, 3, 2)],
-                   propagate=[True, False])
+    check_gradient('name: "c" type: "Crop" crop_param { offset: 1 offset: 2 }',
+                   [normal(2, 2, 4, 5), normal(1, 1, 3, 2)], propagate=[True, False])
 
 
-@pytest.mark.parametrize("text", ["operation: PROD", "operation: PROD stable_prod_grad: false", "coeff: 2 coeff: -1 coeff: 1",
-                                  "operation: MAX"])
+@pytest.mark.parametrize("text", [
+    "operation: PROD", "operation: PROD stable_prod_grad: false", "coeff: 2 coeff: -1 coeff: 1", "operation: MAX"])
 def test_gradient_eltwise(text):
     values = spread(3, 2, 3, 4) - 3.55  # no zero among them
     check_gradient(f'name: "e" type: "Eltwise" eltwise_param {{ {text} }}', list(values))

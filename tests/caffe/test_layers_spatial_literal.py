@@ -81,7 +81,8 @@ def test_kernels_for_few_channels_agree_with_the_plain_one(channels, outputs):
     (y,) = forward(layer, bottom, top)
     dy = r.normal(size=y.shape).astype(np.float32)
     (dx,), (dw, db) = backward(layer, top, [True], bottom, [dy])
-    args = [torch.tensor(v, dtype=torch.float64, requires_grad=True) for v in (x, layer.blobs[0].data, layer.blobs[1].data)]
+    args = [torch.tensor(v, dtype=torch.float64, requires_grad=True)
+            for v in (x, layer.blobs[0].data, layer.blobs[1].data)]
     want = torch.conv2d(*args, padding=1)
     want.backward(torch.tensor(dy, dtype=torch.float64))
     for got, exact in zip((y, dx, dw, db), (want.detach(), *(a.grad for a in args)), strict=True):
