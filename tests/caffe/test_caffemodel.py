@@ -346,7 +346,7 @@ def test_blobs_in_the_message_are_left_out(tmp_path):
 
 # -- through the engine's own nets -------------------------------------------------------------
 
-@pytest.mark.parametrize("name", ["rules_1", "rules_2", "rules_3", "v0"])
+@pytest.mark.parametrize("name", ["rules_1", "rules_2", "rules_3", "v0", "small_train", "small_test", "splits"])
 def test_oracle_net_saves_what_genuine_caffe_saved(name, recorded, tmp_path, monkeypatch):
     """Built, filled from genuine Caffe's file and saved by our Net, the file is the same."""
     text, phase, level, stages = record_files.NETS[name]

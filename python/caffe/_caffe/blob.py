@@ -150,12 +150,14 @@ class Blob:
         """Let data be the same memory as another blob's; counts must be equal."""
         self._check_count("share_data", other)
         self._data = other._data
+        self._capacity = min(self._capacity, self._data.count)  # growing beyond it ends the sharing
         self._views.clear()
 
     def share_diff(self, other: Blob) -> None:
         """Let diff be the same memory as another blob's; counts must be equal."""
         self._check_count("share_diff", other)
         self._diff = other._diff
+        self._capacity = min(self._capacity, self._diff.count)
         self._views.clear()
 
     def shares_data_with(self, other: Blob) -> bool:

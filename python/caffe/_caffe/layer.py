@@ -59,10 +59,6 @@ class Layer:
         """Tell whether force_backward may ask for the gradient of this bottom."""
         return True
 
-    def default_loss_weight(self, top_index: int) -> float:
-        """Return the loss weight of a top for which the net gives none."""
-        return 0.0
-
     def fail(self, message: str) -> NoReturn:
         """Raise LayerError in this layer's name."""
         raise LayerError(f"layer '{self.name}' ({self.type}): {message}")
@@ -94,7 +90,7 @@ class Layer:
         given = list(self.layer_param.loss_weight)
         if given and len(given) != len(top):
             self.fail(f"loss_weight must be unspecified or given once per top; got {len(given)} for {len(top)} top(s)")
-        self.loss_weights = given or [self.default_loss_weight(i) for i in range(len(top))]
+        self.loss_weights = given or [0.0] * len(top)
         for weight, blob in zip(self.loss_weights, top, strict=True):
             if weight != 0:
                 blob.diff[...] = weight
@@ -112,9 +108,11 @@ class LossLayer(Layer):
     auto_top_blobs = True
     exact_num_top: int | None = 1
 
-    def default_loss_weight(self, top_index: int) -> float:
-        """Return 1 for the first top, 0 for others."""
-        return 1.0 if top_index == 0 else 0.0
+    def __init__(self, layer_param: Any) -> None:
+        # Caffe: the default weight is written into the layer's own parameter, and so is saved. loss_layer.cpp
+        if not layer_param.loss_weight:
+            layer_param.loss_weight.extend([1.0] + [0.0] * (len(layer_param.top) - 1))
+        super().__init__(layer_param)
 
     def allow_force_backward(self, bottom_index: int) -> bool:
         """Refuse the gradient of the labels."""

@@ -185,6 +185,8 @@ class Net(NetFace):
                         f"shape is {tuple(values.shape)}; target param shape is {target.shape}. To learn this layer's "
                         "parameters from scratch rather than copying from a saved net, rename the layer.")
                 target.data.reshape(-1)[...] = values.data
+                if values.diff is not None:  # Caffe: a snapshot with snapshot_diff brings gradients too. blob.cpp
+                    target.diff.reshape(-1)[...] = values.diff
 
     copy_trained_layers_from = copy_from
 
