@@ -21,7 +21,7 @@ from .blob import Blob
 from .errors import SolverError
 from .solver import Solver
 
-_CACHE = 1 << 18  # values updated at a time on the CPU, so that all steps find them in its cache
+_CACHE = 1 << 19  # values updated at a time on the CPU, so that all steps find them in its cache
 _REGULARIZATIONS = ("L1", "L2")
 
 
