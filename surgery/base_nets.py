@@ -133,9 +133,10 @@ def _sha1(path: PathLike) -> str:
 
 def cast_base_net(name: str, weights: PathLike | None = None, out: PathLike | None = None) -> Path:
     """Cast a row of BASE_NETS, with other files if given; gives the written path."""
-    if name not in BASE_NETS:
-        raise SurgeryError(f"base net '{name}' is unknown; known are {', '.join(BASE_NETS)}")
-    base = BASE_NETS[name]
+    base = BASE_NETS.get(name) or next((b for b in BASE_NETS.values() if b.classifier == name), None)
+    if base is None:
+        raise SurgeryError(f"base net '{name}' is unknown; known are {', '.join(BASE_NETS)} "
+                           f"(or the classifier's name: {', '.join(b.classifier for b in BASE_NETS.values())})")
     if weights is None:
         require(base)
     target = Path(out or base.out)
@@ -163,4 +164,5 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    startup.quiet_caffe()
     sys.exit(startup.run(main))

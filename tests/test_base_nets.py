@@ -118,6 +118,8 @@ def test_base_net_says_what_is_missing_and_where_from(tmp_path, monkeypatch):
         base_nets.main(["shapes-vgg16-fcn"])
     with pytest.raises(SurgeryError, match="'vgg19' is unknown; known are vgg16-fcn, shapes-vgg16-fcn"):
         base_nets.main(["vgg19"])
+    with pytest.raises(SurgeryError, match="VGG_ILSVRC_16_layers.caffemodel' is missing"):
+        base_nets.main(["ilsvrc-vgg16"])  # by the classifier's name
 
 
 def test_base_net_refuses_another_file_under_the_published_name(tmp_path, monkeypatch):
