@@ -36,7 +36,7 @@ class BaseNet:
     fcn: str         # name in the zoo, convolutional form
     weights: str     # caffemodel of the classifier
     out: str         # caffemodel to write
-    origin: str      # where the classifier's caffemodel comes from
+    origin: str      # URL of the classifier's caffemodel, or what makes it
     size: int = 0    # in bytes, 0: not known beforehand
     sha1: str = ""
 
@@ -52,7 +52,7 @@ BASE_NETS = {
         "shapes-vgg16", "shapes-vgg16-fcn",
         "models/shapes-vgg16/shapes-vgg16.caffemodel",
         "models/shapes-vgg16/shapes-vgg16-fcn.caffemodel",
-        "`make shapes-vgg16`, which trains it"),
+        "`make shapes-vgg16` trains it"),
 }
 
 
@@ -111,8 +111,8 @@ def require(base: BaseNet) -> None:
     """
     want = f"{base.size:,} bytes, sha1 {base.sha1}" if base.sha1 else "a trained classifier"
     if not os.path.isfile(base.weights):
-        raise SurgeryError(f"'{base.weights}' is missing ({want}); get it from {base.origin} and "
-                           f"put it there")
+        how = f"get it from {base.origin} and put it there" if base.sha1 else base.origin
+        raise SurgeryError(f"'{base.weights}' is missing ({want}); {how}")
     size = os.path.getsize(base.weights)
     if base.size and size != base.size:
         raise SurgeryError(f"'{base.weights}' has {size:,} bytes, want {want}; fetch it again from "
