@@ -120,7 +120,10 @@ def tally(net: Any, save_dir: str | Path | None, dataset: Iterable[str], layer: 
         Path(save_dir).mkdir(parents=True, exist_ok=True)
     loss = 0.0
     for name in dataset:
-        net.forward()
+        try:
+            net.forward()
+        except (RuntimeError, ValueError) as error:
+            raise ValueError(f"scoring '{name}': {error}") from error
         label, prediction = _label_and_prediction(net, layer, gt, name)
         hist = fast_hist(label.ravel(), prediction.ravel(), classes)
         counted.hist += hist

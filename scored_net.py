@@ -85,12 +85,22 @@ def _split_file(param: dict, split: str) -> Path:
 def _read_ids(path: Path, split: str) -> list[str]:
     if not path.is_file():
         there = ", ".join(sorted(other.stem for other in path.parent.glob("*.txt"))) or "none"
-        raise NetError(f"split '{split}': no list '{path}'; splits there: {there}; `python -m "
-                       f"data` says what comes from where")
+        raise NetError(f"split '{split}': no list '{path}'; splits there: {there}; {_origin(path)}")
     ids = path.read_text(encoding="utf-8").split()
     if not ids:
         raise NetError(f"split '{split}': the list '{path}' is empty; want one id a line")
     return ids
+
+
+def _origin(path: Path) -> str:
+    """Where the list of a known data set comes from."""
+    from data.sets import SETS
+
+    for row in SETS.values():
+        for need in row.needs:
+            if Path(need.place) == path:
+                return need.origin
+    return "`python -m data` says what comes from where"
 
 
 def _check_classes(net: Any, record: Record) -> None:

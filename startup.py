@@ -11,6 +11,7 @@ import errno
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -74,6 +75,7 @@ def run(main: Callable[[], int | None]) -> int:
     """
     if os.environ.get(TRACEBACK) == "1":
         return main() or 0
+    usual, warnings.formatwarning = warnings.formatwarning, _one_line
     try:
         return main() or 0
     except KeyboardInterrupt:
@@ -90,6 +92,8 @@ def run(main: Callable[[], int | None]) -> int:
     except Exception as error:
         fault = f"(a fault of the program; {TRACEBACK}=1 shows where)"
         return _say(f"{type(error).__name__}: {error} {fault}", 70)
+    finally:
+        warnings.formatwarning = usual
 
 
 def select_device(gpu: int | None) -> None:
@@ -116,7 +120,7 @@ def select_device(gpu: int | None) -> None:
         caffe.set_device(gpu)
         caffe.set_mode_gpu()
     except RuntimeError as error:
-        raise RuntimeError(f"--gpu {gpu}: {error}; {remedy}") from error
+        raise RuntimeError(f"--gpu {gpu}: {str(error).split(';')[0]}; {remedy}") from error
 
 
 def _is_there(name: str) -> bool:
@@ -165,6 +169,11 @@ def _os_message(error: OSError) -> str:
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
         return f"{what}; choose a place that can be read and written"
     return what
+
+
+def _one_line(message, *where: object, **more: object) -> str:  # noqa: ANN001
+    """Write a warning as its text alone; the line of code that warned is nothing to a user."""
+    return f"warning: {' '.join(str(message).split())}\n"
 
 
 def _say(message: str, code: int) -> int:

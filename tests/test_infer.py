@@ -1,5 +1,6 @@
 """The command on a tiny net worked out by hand: every kind of picture, names, refusals."""
 
+import errno
 import json
 import os
 import subprocess
@@ -16,6 +17,7 @@ import caffe
 import infer
 import memory
 import photos
+import startup
 from nets.choice import choose, trained
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -268,6 +270,43 @@ def test_weights_from_elsewhere_take_mean_and_classes_of_their_data_set(project)
         choose(None, "moved.caffemodel")
     with pytest.raises(ValueError, match="net 'voc-tiny': no weights .* train it"):
         choose("voc-tiny")
+
+
+COMPILED = startup._is_compiled(Path(caffe.__file__).parent)
+
+
+@pytest.mark.skipif(COMPILED, reason="a compiled Caffe aborts the process on files like these")
+@pytest.mark.parametrize(("file", "change", "message"), [
+    ("tiny.caffemodel", lambda old: old[:len(old) // 2], "cut off"),
+    ("tiny.caffemodel", lambda old: b"", "empty"),
+    ("tiny.caffemodel", lambda old: b"\x89PNG\r\n\x1a\n" + bytes(50), "caffemodel"),
+    ("deploy.prototxt", lambda old: old.replace(b"num_output", b"num_outputs"), "line 5"),
+    ("deploy.prototxt", lambda old: old.replace(b'"Convolution"', b'"Convolutoin"'), "Unknown layer type"),
+    ("deploy.prototxt", lambda old: old.replace(b'bottom: "data"', b'bottom: "date"'), "date"),
+    ("deploy.prototxt", lambda old: old.replace(b"num_output: 3", b"num_output: 4"), "shape mismatch"),
+    ("deploy.prototxt", lambda old: old.replace(b"kernel_size: 1", b"kernel_size: 1 pad: 1"), "check the net's Crop"),
+    ("tiny.json", lambda old: old[:-9], "not JSON"),
+])
+def test_a_broken_file_of_the_net_is_one_line_and_a_code(project, capsys, file, change, message):
+    path = Path("models/tiny", file)
+    path.write_bytes(change(path.read_bytes()))
+    save([[RED]], "x.png")
+    assert startup.run(lambda: infer.main(["x.png"])) == 1
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1 and message in errors[0]
+    assert not list(project.glob("output/*"))
+
+
+def test_a_full_disk_is_one_line_and_leaves_no_half_file(project, monkeypatch, capsys):
+    save([[RED]], "x.png")
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device", "output/x_label.png")
+
+    monkeypatch.setattr(os, "replace", full)
+    assert startup.run(lambda: infer.main(["x.png"])) == 1
+    assert "error: output/x_label.png: No space left on device" in capsys.readouterr().err
+    assert not list(project.glob("output/*")) and not list(project.glob("output/.*"))
 
 
 def test_a_snapshot_takes_the_record_of_its_net(project):

@@ -131,6 +131,12 @@ def test_scoring_refuses_a_label_that_is_no_class_and_names_the_image(project):
         score.compute_hist(open_net_without_loss(), None, ["a", "b"])
 
 
+def test_what_a_layer_objects_to_comes_with_the_image(project):
+    (project / "data/SegmentationClass/b.png").unlink()
+    with pytest.raises(ValueError, match="scoring 'b': .*b.png' is missing"):
+        score.compute_hist(open_net(), None, ["a", "b"])
+
+
 def test_a_net_without_loss_is_scored_and_its_loss_is_nan(project):
     hist, loss = score.compute_hist(open_net_without_loss(), None, ["a", "b"])
     assert hist.tolist() == HIST and math.isnan(loss)

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,19 @@ def test_what_goes_wrong_is_one_line_and_a_code(error, code, line, capsys, monke
     assert startup.run(main) == code
     seen = capsys.readouterr()
     assert seen.out == "" and seen.err.startswith(line) and seen.err.count("\n") == 1
+
+
+def test_a_warning_is_one_line_too(capsys):
+    def main():
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            warnings.warn("label 'x'\n is empty", UserWarning, stacklevel=1)
+
+    usual = warnings.formatwarning
+    with pytest.warns(UserWarning):
+        assert startup.run(main) == 0
+    assert startup._one_line(UserWarning("label 'x'\n is empty")) == "warning: label 'x' is empty\n"
+    assert warnings.formatwarning is usual
 
 
 def test_codes_of_main_are_passed_on():
