@@ -117,8 +117,9 @@ def read_photo(path: Path, max_side: int | None = None) -> tuple[np.ndarray, np.
     longest = max(upright.size)
     if max_side is None or longest <= max_side:
         return whole, whole
-    small = tuple(max(1, round(side * max_side / longest)) for side in upright.size)
-    return whole, np.array(upright.resize(small, Image.BILINEAR))  # Pillow widens it: no aliasing
+    width, height = (max(1, round(side * max_side / longest)) for side in upright.size)
+    small = upright.resize((width, height), Image.Resampling.BILINEAR)  # averages, no aliasing
+    return whole, np.array(small)
 
 
 def enlarge_label(label: np.ndarray, height: int, width: int) -> np.ndarray:
