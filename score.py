@@ -210,7 +210,8 @@ def _progress(ids: Sequence[str]) -> Iterable[str]:
     """The ids, with a bar that shows the time left."""
     from tqdm import tqdm
 
-    return tqdm(ids, desc="score", unit="image", file=sys.stderr, dynamic_ncols=True)
+    pause = 0.2 if sys.stderr.isatty() else 10  # seconds; a log wants few lines
+    return tqdm(ids, desc="score", unit="image", file=sys.stderr, dynamic_ncols=True, mininterval=pause)
 
 
 if __name__ == "__main__":

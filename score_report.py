@@ -49,7 +49,8 @@ def print_report(record: Record, counted: Any, net: Any) -> None:
     ignored = 1 - hist.sum() / counted.pixels if counted.pixels else 0.0
     print(f"\n{counted.images} images, {counted.pixels} pixels, {ignored:.2%} of them ignored")
     for key, value in scores(hist).items():
-        print(f"{key.replace('_', ' '):<17} {_number(value)}")
+        name = key.replace("_", " ").replace("iu", "IU")
+        print(f"{name:<17} {_number(value)}")
     sys.stdout.flush()
     for warning in _warnings(counted, net):
         print(f"warning: {warning}", file=sys.stderr)

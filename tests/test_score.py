@@ -151,7 +151,7 @@ def test_command_writes_scores_with_their_origin(project, capsys):
     assert score.main(["--save", "seen"]) == 0
     out = capsys.readouterr().out
     assert re.search(r"^net tiny .*, split seg11valid: 2 images$", out, re.M)
-    assert re.search(r"^mean iu +0\.5000$", out, re.M)
+    assert re.search(r"^mean IU +0\.5000$", out, re.M)
     assert re.search(r"^red +33\.33% +50\.00% +1\.0000 +0\.6667$", out, re.M)
     assert "2 images, 7 pixels, 14.29% of them ignored" in out
     result = json.loads((project / "results/tiny.json").read_text())
