@@ -9,6 +9,7 @@ A training is known by a digest of all that decides it; a folder with another di
 from __future__ import annotations
 
 import ast
+import fcntl
 import hashlib
 import json
 import os
@@ -41,6 +42,7 @@ class RunFolder:
 
     def begin(self) -> int:
         """Return the iteration to go on from: that of the last whole snapshot of this same training, or 0."""
+        self._lock()
         same = self._digest_file.exists() and self._digest_file.read_text() == self._digest
         if not same and self.path.exists():
             shutil.rmtree(self.path)
@@ -50,6 +52,15 @@ class RunFolder:
         iteration = max(self.snapshots(), default=0)
         self._cut_journal(iteration)
         return iteration
+
+    def _lock(self) -> None:
+        """Keep other processes out of this folder until this one ends."""
+        self.model.mkdir(parents=True, exist_ok=True)
+        self._locked = open(self.model / ".lock", "w")  # noqa: SIM115  (held open: closing it unlocks)
+        try:
+            fcntl.flock(self._locked, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SolveError(f"'{self.model}': another process is training this net; wait for it or end it") from None
 
     def snapshots(self) -> List[int]:
         """Return the iterations of which both the solverstate and the caffemodel are there."""

@@ -8,7 +8,7 @@ Not here: metrics and the release's lines (score.py), drawing (pictures).
 from __future__ import annotations
 
 import ast
-from typing import Any, Dict, Iterator, List, Tuple
+from typing import Any, Dict, List, Tuple
 
 import numpy as np
 import score
@@ -34,18 +34,15 @@ class Segmentation:
     def __call__(self, solver: Any) -> Dict[str, float]:
         """Score the solver's first test net; `rows` holds the first images afterwards."""
         self.rows = []
-        hist = score.seg_tests(solver, None, self._watched(solver.test_nets[0]))
-        return {name: float(value) for name, value in score.scores(hist).items()}
+        hist, loss = score.seg_tests(solver, None, self.ids, watch=self._watch)
+        return {**{name: float(value) for name, value in score.scores(hist).items()}, "val_loss": loss}
 
-    def _watched(self, net: Any) -> Iterator[str]:
-        """Give the ids one by one; between them, take what the net made of the first images."""
-        for name in self.ids:
-            yield name
-            if len(self.rows) < PICTURED:
-                in_bgr = net.blobs["data"].data[0] / self._scale + self._mean  # (3, H, W)
-                image = np.clip(np.rint(in_bgr[::-1].transpose(1, 2, 0)), 0, 255).astype(np.uint8)
-                truth = net.blobs["label"].data[0, 0].astype(np.uint8)
-                self.rows.append((image, truth, net.blobs["score"].data[0].argmax(0).astype(np.uint8)))
+    def _watch(self, net: Any, truth: np.ndarray, prediction: np.ndarray) -> None:
+        """Keep the first images with their truth and prediction."""
+        if len(self.rows) < PICTURED:
+            in_bgr = net.blobs["data"].data[0] / self._scale + self._mean  # (3, H, W)
+            image = np.clip(np.rint(in_bgr[::-1].transpose(1, 2, 0)), 0, 255).astype(np.uint8)
+            self.rows.append((image, truth.astype(np.uint8), prediction.astype(np.uint8)))
 
 
 class Classification:
