@@ -1,1 +1,47 @@
-"""The machine behind `import caffe`, in the place of BVLC's _caffe.so; private."""
+"""The machine behind `import caffe`, in the place of BVLC's _caffe.so; private.
+
+Out:  the names that scripts import from `caffe._caffe`, found when they are first asked for.
+Not here: definitions.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_HOMES = {
+    "common": ("set_device", "set_mode_cpu", "set_mode_gpu", "set_multiprocess", "set_random_seed",
+               "set_solver_count", "set_solver_rank", "solver_count", "solver_rank"),
+    "log": ("init_log",),
+    "blob": ("Blob", "BlobVec"),
+    "layer": ("Layer",),
+    "layer_factory": ("layer_type_list",),
+    "net": ("Net",),
+    "solver": ("Solver",),
+    "sgd_solver": ("SGDSolver",),
+    "solver_factory": ("get_solver",),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+_MESSAGES = ("LayerParameter", "SolverParameter")
+# Boost's list types; here they are Python's own
+_LISTS = ("BoolVec", "DtypeVec", "IntVec", "LayerVec", "NetVec", "RawBlobVec", "StringVec")
+_NOT_YET = ("AdaDeltaSolver", "AdaGradSolver", "AdamSolver", "NCCL", "NesterovSolver", "RMSPropSolver", "Timer")
+
+__all__ = ["has_nccl", *_HOME, *_MESSAGES, *_LISTS]
+
+
+def has_nccl() -> bool:
+    """Tell whether several GPUs can train together; not yet."""
+    return False
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+    if name in _MESSAGES:
+        return getattr(importlib.import_module("caffe.proto.caffe_pb2"), name)
+    if name in _LISTS:
+        return list
+    if name in _NOT_YET:
+        raise AttributeError(f"caffe._caffe.{name} is not there yet in this engine")
+    raise AttributeError(f"module 'caffe._caffe' has no attribute '{name}'")

@@ -53,4 +53,5 @@ def _write(level: int, text: str, where: str) -> None:
     stamp = time.strftime("%m%d %H:%M:%S", time.localtime(now))
     micros = int(now % 1 * 1e6)
     thread = threading.get_native_id()
-    sys.stderr.write(f"{_LEVELS[level]}{stamp}.{micros:06d} {thread:5d} {where}] {text}\n")
+    end = "" if text.endswith("\n") else "\n"
+    sys.stderr.write(f"{_LEVELS[level]}{stamp}.{micros:06d} {thread:5d} {where}] {text}{end}")

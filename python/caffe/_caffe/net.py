@@ -63,8 +63,9 @@ class Net(NetFace):
         param.state.phase = phase
         param.state.level = level
         param.state.stage.extend(stages)
-        param = insert_splits(filter_net(param))
+        param = filter_net(param)
         log.info(f"Initializing net from parameters: \n{param}", "net.cpp:51")
+        param = insert_splits(param)
         self.name: str = param.name
         self.phase = phase
         self.debug_info: bool = param.debug_info
@@ -102,6 +103,13 @@ class Net(NetFace):
 
     def backward_from_to(self, start: int, end: int) -> None:
         """Run backward from layer `start` down to layer `end`, both included."""
+        self._backward(start, end)
+        if self.debug_info and start == len(self.layers) - 1 and end == 0:
+            # Caffe: these are printed for solvers only; pycaffe's backward runs a range. net.cpp, Backward
+            net_debug.norms(self)
+
+    def _backward(self, start: int, end: int) -> None:
+        self._check_range(end, start)
         w = self._w
         before, after = self._hooks["before_backward"], self._hooks["after_backward"]
         with common.arithmetic():
@@ -114,8 +122,6 @@ class Net(NetFace):
                         net_debug.backward(self, i)
                 for hook in after:
                     hook(i)
-            if self.debug_info and start == len(w.layers) - 1 and end == 0:
-                net_debug.norms(self)
 
     def reshape(self) -> None:
         """Let every layer take the present shapes of its bottoms, first to last."""
@@ -152,11 +158,16 @@ class Net(NetFace):
         for name, source in zip(other._w.layer_names, other.layers, strict=True):
             index = self.layer_index(name)
             if index is None:
+                log.info(f"Ignoring source layer {name}", "net.cpp:670")
                 continue
             target = self.layers[index]
-            if [b.shape for b in target.blobs] != [b.shape for b in source.blobs]:
+            if len(target.blobs) != len(source.blobs):
+                raise NetError(f"Incompatible number of blobs for layer {name}: the other net has "
+                               f"{len(source.blobs)}, this one {len(target.blobs)}")
+            want, got = [b.shape for b in target.blobs], [b.shape for b in source.blobs]
+            if want != got:
                 raise NetError(f"Cannot share param weights from layer '{name}'; shape mismatch. Source params are "
-                               f"{[b.shape for b in source.blobs]}; target params are {[b.shape for b in target.blobs]}")
+                               f"{got}; target params are {want}")
             for mine, theirs in zip(target.blobs, source.blobs, strict=True):
                 mine.share_data(theirs)
 
@@ -181,9 +192,9 @@ class Net(NetFace):
             for param_id, (target, values) in enumerate(zip(blobs, source.blobs, strict=True)):
                 if not _same_shape(values, target):
                     raise NetError(
-                        f"Cannot copy param {param_id} weights from layer '{source.name}'; shape mismatch. Source param "
-                        f"shape is {tuple(values.shape)}; target param shape is {target.shape}. To learn this layer's "
-                        "parameters from scratch rather than copying from a saved net, rename the layer.")
+                        f"Cannot copy param {param_id} weights from layer '{source.name}'; shape mismatch. Source "
+                        f"param shape is {tuple(values.shape)}; target param shape is {target.shape}. To learn this "
+                        "layer's parameters from scratch rather than copying from a saved net, rename the layer.")
                 target.data.reshape(-1)[...] = values.data
                 if values.diff is not None:  # Caffe: a snapshot with snapshot_diff brings gradients too. blob.cpp
                     target.diff.reshape(-1)[...] = values.diff

@@ -8,6 +8,7 @@ Source: BVLC pycaffe.py, _caffe.cpp.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -129,7 +130,7 @@ class NetFace:
         outputs = self.bottom_names[end] if end is not None else self.inputs
         if kwargs:
             self._fill(kwargs, self.outputs, "diff", "Top diff arguments do not match net outputs.")
-        self._backward(first, last)
+        self._backward(first, last)  # type: ignore[attr-defined]
         return {name: self.blobs[name].diff for name in _union(outputs, diffs)}
 
     def _fill(self, arrays: dict[str, np.ndarray], wanted: list[str], field: str, complaint: str) -> None:
@@ -147,12 +148,13 @@ class NetFace:
         Returns:
             Copies by blob name, one row an item.
         """
-        items = len(next(iter(kwargs.values())))
+        if not kwargs:
+            raise Exception(f"forward_all: got no arrays, want one for each net input: {self.inputs}")
         all_outs: dict[str, list[np.ndarray]] = {name: [] for name in _union(self.outputs, blobs)}
         for batch in self._batch(kwargs):
             for name, out in self.forward(blobs=blobs, **batch).items():
-                all_outs[name].extend(out.copy())
-        return {name: np.asarray(rows)[:items] for name, rows in all_outs.items()}
+                all_outs[name].extend(_rows(name, out))
+        return self._packed(all_outs, kwargs)
 
     def forward_backward_all(self, blobs: list[str] | None = None, diffs: list[str] | None = None,
                              **kwargs: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
@@ -170,18 +172,24 @@ class NetFace:
         grads = {name: array for name, array in kwargs.items() if name not in ins}
         all_outs: dict[str, list] = {name: [] for name in _union(self.outputs, blobs)}
         all_diffs: dict[str, list] = {name: [] for name in _union(self.inputs, diffs)}
-        for batch, grad in zip_longest(self._batch(ins), self._batch(grads) if grads else [], fillvalue={}):
+        if not ins:
+            raise Exception(f"forward_backward_all: got no array for any net input: {self.inputs}")
+        none: dict[str, Any] = {}
+        for batch, grad in zip_longest(self._batch(ins), self._batch(grads) if grads else [], fillvalue=none):
             for name, out in self.forward(blobs=blobs, **batch).items():
-                all_outs[name].extend(out.copy())
+                all_outs[name].extend(_rows(name, out))
             for name, out in self.backward(diffs=diffs, **grad).items():
-                all_diffs[name].extend(out.copy())
-        items = len(next(iter(ins.values())))
-        return ({name: np.asarray(rows)[:items] for name, rows in all_outs.items()},
-                {name: np.asarray(rows)[:items] for name, rows in all_diffs.items()})
+                all_diffs[name].extend(_rows(name, out))
+        return self._packed(all_outs, ins), self._packed(all_diffs, ins)
 
-    def _batch(self, arrays: dict[str, np.ndarray]) -> Any:
+    def _packed(self, all_rows: dict[str, list[np.ndarray]], arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Stack rows, without those that padded the last batch."""
+        padding = -len(next(iter(arrays.values()))) % self._w.blobs[0].shape[0]
+        return {name: np.asarray(rows[:len(rows) - padding]) for name, rows in all_rows.items()}
+
+    def _batch(self, arrays: dict[str, np.ndarray]) -> Iterator[dict[str, Any]]:
         """Yield the arrays in batches as large as the net's first blob, the last one padded with zeros."""
-        size = next(iter(self.blobs.values())).num
+        size = self._w.blobs[0].shape[0]
         items = len(next(iter(arrays.values())))
         for begin in range(0, items, size):
             part = {name: np.asarray(array)[begin:begin + size] for name, array in arrays.items()}
@@ -194,10 +202,6 @@ class NetFace:
     def _forward(self, start: int, end: int) -> float:
         self._check_range(start, end)
         return self.forward_from_to(start, end)  # type: ignore[attr-defined]
-
-    def _backward(self, start: int, end: int) -> None:
-        self._check_range(end, start)
-        self.backward_from_to(start, end)  # type: ignore[attr-defined]
 
     def _check_range(self, low: int, high: int) -> None:
         if not 0 <= low < len(self._w.layers) or not 0 <= high < len(self._w.layers):
@@ -246,6 +250,13 @@ class NetFace:
     def load_hdf5(self, path: str) -> NoReturn:
         """Raise: HDF5 weights are not there yet."""
         raise NetError("Net.load_hdf5 is not there yet; use Net.copy_from with a binary caffemodel")
+
+
+def _rows(name: str, array: np.ndarray) -> np.ndarray:
+    if not array.shape:
+        raise TypeError(f"blob '{name}' is one value a batch, not one an item, and cannot be collected over batches; "
+                        "call forward once a batch")
+    return array.copy()
 
 
 def _union(names: list[str], more: list[str] | None) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from . import common, log
 from .blob import Blob
-from .errors import NetError
+from .errors import CaffeError, LayerError, NetError
 from .layer import Layer
 from .layer_factory import create_layer
 
@@ -54,7 +54,8 @@ class NetBuilder:
         self._blob_id: dict[str, int] = {}
         self._available: dict[str, None] = {}  # blobs nobody consumed yet, in order
         self._param_id: dict[str, int] = {}  # of the owner, by param name
-        self._given: dict[int, Any] = {}  # learnable id -> the ParamSpec whose explicit values count
+        self._given: dict[int, dict[str, float]] = {}  # learnable id -> multipliers that a ParamSpec gave
+        self._values = 0  # in all tops so far
 
     def build(self, net_param: Any) -> Wiring:
         """Build all layers, then decide who needs backward.
@@ -86,6 +87,7 @@ class NetBuilder:
         if len(layer_param.propagate_down) not in (0, len(layer_param.bottom)):
             raise NetError(f"layer '{layer_param.name}': propagate_down param must be specified either 0 or "
                            f"bottom_size times; got {len(layer_param.propagate_down)} for {len(layer_param.bottom)}")
+        log.info(f"Creating layer {layer_param.name}", "layer_factory.hpp:77")
         layer = create_layer(layer_param)
         log.info(f"Creating Layer {layer_param.name}", "net.cpp:84")
         w.layers.append(layer)
@@ -103,6 +105,7 @@ class NetBuilder:
         if layer.auto_top_blobs:
             needed = max(layer.min_num_top or 0, layer.exact_num_top or 0)
             for _ in range(len(layer_param.top), needed):
+                log.info(f"{layer_param.name} -> (automatic)", "net.cpp:380")
                 self._append_blob(layer_id, "(automatic)")
         self._set_up(layer_id, layer)
         need_backward = self._append_params(layer_id, layer_param) or need_backward
@@ -116,14 +119,23 @@ class NetBuilder:
         bottom, top = w.bottom_vecs[layer_id], w.top_vecs[layer_id]
         layer.check_blob_counts(bottom, top)
         with common.arithmetic():
-            layer.setup(bottom, top)
-            layer.reshape(bottom, top)
+            try:
+                layer.setup(bottom, top)
+                layer.reshape(bottom, top)
+            except CaffeError as problem:  # a filler's; layers' own errors name the layer already
+                if isinstance(problem, NetError):
+                    raise
+                raise LayerError(f"layer '{layer.name}' ({layer.type}): {problem}") from problem
         layer.set_loss_weights(top)
         log.info(f"Setting up {layer.name}", "net.cpp:122")
         for blob, blob_id, weight in zip(top, w.top_ids[layer_id], layer.loss_weights, strict=True):
             w.blob_loss_weights[blob_id] = weight
             lengths = "".join(f"{length} " for length in blob.shape)
             log.info(f"Top shape: {lengths}({blob.count})", "net.cpp:129")
+            if weight:
+                log.info(f"    with loss weight {weight:g}", "net.cpp:132")
+            self._values += blob.count
+        log.info(f"Memory required for data: {4 * self._values}", "net.cpp:137")
 
     # -- blobs ---------------------------------------------------------------------------------
 
@@ -218,6 +230,8 @@ class NetBuilder:
                            f"expects shape {blob.shape} (share_mode: PERMISSIVE compares only the counts)")
         blob.share_data(owner_blob)
         blob.share_diff(owner_blob)
+        log.info(f"Sharing parameters '{spec.name}' owned by layer '{owner_layer}', param index "
+                 f"{w.param_layer_ids[owner][1]}", "net.cpp:465")
 
     def _settle_multipliers(self, learnable_id: int, spec: Any) -> None:
         """Let explicit lr_mult and decay_mult of sharers agree, and win over defaults."""

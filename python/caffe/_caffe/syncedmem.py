@@ -18,18 +18,22 @@ UNINITIALIZED, AT_HOST, AT_DEVICE, SYNCED = range(4)
 class SyncedMemory:
     """Lazily allocated, zero-filled values on host and device."""
 
-    __slots__ = ("count", "head", "_host", "_device")
+    __slots__ = ("count", "head", "_host", "_device", "_upload")
 
     def __init__(self, count: int) -> None:
         self.count = count
         self.head = UNINITIALIZED
         self._host: torch.Tensor | None = None
         self._device: torch.Tensor | None = None
+        self._upload: torch.cuda.Event | None = None  # of a copy to the device that may still run
 
     def host(self) -> torch.Tensor:
         """Return the flat host tensor for reading and writing; it counts as newest from now on."""
         if self.head == AT_DEVICE:
-            self._host_buffer().copy_(self._device)
+            self._host_buffer().copy_(self._device)  # type: ignore[arg-type]
+        if self._upload is not None:  # whoever writes here now must not be ahead of the copy
+            self._upload.synchronize()
+            self._upload = None
         self.head = AT_HOST
         return self._host_buffer()
 
@@ -38,12 +42,14 @@ class SyncedMemory:
         device = common.device()
         if device is common.CPU:
             if self.head == AT_DEVICE:
-                self._host_buffer().copy_(self._device)
+                self._host_buffer().copy_(self._device)  # type: ignore[arg-type]
                 self.head = SYNCED
             return self._host if self._host is not None else self._host_buffer()
         buffer = self._device_buffer(device)
         if self.head == AT_HOST:
-            buffer.copy_(self._host, non_blocking=True)
+            buffer.copy_(self._host_buffer(), non_blocking=True)
+            self._upload = torch.cuda.Event()
+            self._upload.record()
             self.head = SYNCED
         elif self.head == UNINITIALIZED:
             buffer.zero_()
@@ -75,7 +81,7 @@ class SyncedMemory:
     def _device_buffer(self, device: torch.device) -> torch.Tensor:
         if self._device is None or self._device.device != device:
             if self._device is not None and self.head == AT_DEVICE:
-                self._host_buffer().copy_(self._device)
+                self._host_buffer().copy_(self._device)  # type: ignore[arg-type]
                 self.head = AT_HOST
             self._device = torch.empty(self.count, dtype=torch.float32, device=device)
             if self.head == SYNCED:
