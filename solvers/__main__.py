@@ -18,7 +18,6 @@ from pathlib import Path  # noqa: E402
 from typing import List, Optional  # noqa: E402
 
 from nets.prototxt import is_fresh, write_prototxt  # noqa: E402
-
 from solvers.recipes import RECIPES, solver_param  # noqa: E402
 
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any, Dict, Optional, Tuple
 
 from caffe.proto import caffe_pb2
-
 from solvers import SolveError
 
 NEVER = 999999999  # the solver tests nothing by itself: the solve loop scores

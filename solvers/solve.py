@@ -1,8 +1,8 @@
-"""The solve loop: `python -m solvers.solve NAME` trains a net by its recipe and publishes the best weights.
+"""Training: `python -m solvers.solve NAME` trains a net by its recipe and publishes the best weights.
 
 In:   a recipe; committed prototxts; initial weights; the data set on disk.
 Out:  models/<net>/<net>.caffemodel with its record, the loss curve, pictures; snapshots to go on from.
-Not here: recipes, metrics (score.py), files of a run (run_folder).
+Not here: recipes, the loop (loop), metrics (score.py), files of a run (run_folder), what must be there (needs).
 A killed run goes on from its last snapshot with the next image of its sequence; Ctrl-C saves one first.
 """
 
@@ -12,31 +12,28 @@ import sys
 
 import startup
 
-startup.ensure_environment()
+if __name__ == "__main__":
+    startup.ensure_environment()
+    startup.quiet_caffe()  # Caffe's lines would tear the progress bar
 
-import argparse  # noqa: E402
-import os  # noqa: E402
-import shutil  # noqa: E402
-import signal  # noqa: E402
-from pathlib import Path  # noqa: E402
-from typing import Any, Dict, List, Optional, Union  # noqa: E402
+import argparse
+import os
+import shutil
+from pathlib import Path
+from typing import Any, Dict, List, Optional
 
-os.environ.setdefault("GLOG_minloglevel", "1")  # Caffe's lines would tear the progress bar
+import numpy as np
 
-import caffe  # noqa: E402
-import surgery  # noqa: E402
-from data import sets  # noqa: E402
-from nets.record import Record, save_record  # noqa: E402
-from surgery.identity import identity_plus, layers_keeping_width  # noqa: E402
-from tqdm import tqdm  # noqa: E402
-
-from solvers import SolveError  # noqa: E402
-from solvers.pictures import draw_curve, draw_grid  # noqa: E402
-from solvers.recipes import Recipe, recipe, solver_param, weights_of  # noqa: E402
-from solvers.run_folder import RunFolder  # noqa: E402
-from solvers.scoring import Classification, Segmentation  # noqa: E402
-
-Scorer = Union[Segmentation, Classification]
+import caffe
+import surgery
+from data import sets
+from nets.record import Record, save_record
+from solvers import SolveError, needs
+from solvers.loop import Loop, Scorer
+from solvers.recipes import Recipe, recipe, solver_param
+from solvers.run_folder import RunFolder
+from solvers.scoring import Classification, Segmentation
+from surgery.identity import identity_plus, layers_keeping_width
 
 
 def train(name: str, init: Optional[str] = None, dirs: Optional[Dict[str, str]] = None,
@@ -47,54 +44,79 @@ def train(name: str, init: Optional[str] = None, dirs: Optional[Dict[str, str]] 
         name: a key of RECIPES.
         init: caffemodel to start from in place of the recipe's.
         dirs: folders of data, by param_str key (voc_dir, sbdd_dir), in place of the prototxt's.
-        max_iter: iterations in place of the recipe's.
-        step: iterations from scoring to scoring in place of the recipe's.
+        max_iter: iterations in place of the recipe's, from 1 up.
+        step: iterations from scoring to scoring in place of the recipe's, from 1 up.
         models: folder under which the net's folder, with what training makes, lies.
 
     Returns:
         Path of the published caffemodel; its record lies beside it.
 
     Raises:
-        SolveError or DataError: something is missing. CaffeError: a net or snapshot cannot be used.
+        SolveError: no such recipe, or something is missing; names the file and where it comes from.
+        CaffeError, DataLayerError: a net, its weights or its data cannot be used.
+        KeyboardInterrupt: Ctrl-C; the message says at which iteration.
     """
     row, param = recipe(name), solver_param(name)
-    if max_iter:
-        param.max_iter = max_iter
-    init_file = _initial_weights(name, row, init)
-    if not dirs:
-        sets.require(row.dataset)
-    model = Path(models) / name
-    folder = RunFolder(model, param, init_file, dirs or {})
-    iteration = folder.begin()
-    solver_file = folder.write_prototxts(start=iteration * row.iter_size)
-    solver = caffe.SGDSolver(solver_file)
-    if iteration:
-        solver.restore(folder.state(iteration))
+    param.max_iter = _at_least_1("max_iter", max_iter, row.max_iter)
+    init = init or row.init
+    folder = RunFolder(Path(models) / name, param, {"surgery": row.surgery},
+                       Path(init) if init and Path(init).is_file() else None, dirs or {})
+    needs.require(name, init, folder.data_places())
+    with folder:
+        solver = _ready_solver(name, row, folder, init)
+        if row.score == "segmentation":
+            scorer: Scorer = Segmentation(str(folder.path / "val.prototxt"))
+        else:
+            scorer = Classification(row.test_iter)
+        classes = sets.SETS[row.dataset].classes
+        Loop(name, solver, folder, scorer, min(_at_least_1("step", step, row.step), param.max_iter), classes).run()
+        return _publish(name, folder, scorer.key, row)
+
+
+def _at_least_1(what: str, given: Optional[int], usual: int) -> int:
+    if given is not None and given < 1:
+        raise SolveError(f"{what} {given}; want a whole number from 1 up")
+    return usual if given is None else given
+
+
+def _ready_solver(name: str, row: Recipe, folder: RunFolder, init: Optional[str]) -> Any:
+    """Build the solver; restore the last snapshot that can be read, or else begin anew."""
+    for iteration in reversed(folder.snapshots()):
+        solver = caffe.SGDSolver(folder.write_prototxts(start=iteration * row.iter_size))
+        try:
+            solver.restore(folder.state(iteration))
+        except RuntimeError as error:  # genuine Caffe ends the process instead
+            print(f"warning: {name}: the snapshot of iteration {iteration} is put aside: {error}", file=sys.stderr)
+            folder.drop(iteration)
+            continue
         print(f"{name}: going on from iteration {iteration}")
-    else:
-        _initialise(solver.net, row, init_file)
-    if row.score == "segmentation":
-        scorer: Scorer = Segmentation(str(folder.path / "val.prototxt"))
-    else:
-        scorer = Classification(row.test_iter)
-    _loop(name, solver, folder, scorer, param, step or min(row.step, param.max_iter), model)
-    return _publish(name, folder, scorer.key, row, model)
+        folder.cut_journal(iteration)
+        return solver
+    solver = caffe.SGDSolver(folder.write_prototxts(start=0))
+    folder.cut_journal(0)
+    if init is not None:
+        _copy_weights(name, solver.net, init)
+    _operate(solver.net, row)
+    return solver
 
 
-def _initial_weights(name: str, row: Recipe, init: Optional[str]) -> Optional[Path]:
-    given = init or row.init
-    if given is None:
-        return None
-    if not Path(given).is_file():
-        raise SolveError(f"net '{name}': initial weights '{given}' are not there; `make {name}` makes or names them, "
-                         f"--init FILE takes others")
-    return Path(given)
+def _copy_weights(name: str, net: Any, init: str) -> None:
+    """Copy initial weights by layer name, as Caffe does, but say which layers they have nothing for."""
+    first = {layer: blobs[0].data.flat[0] for layer, blobs in net.params.items()}
+    for layer in first:
+        net.params[layer][0].data.flat[0] = np.nan  # Caffe does not tell what it copied: what stays is marked
+    net.copy_from(init)
+    kept = [layer for layer in first if np.isnan(net.params[layer][0].data.flat[0])]
+    for layer in kept:
+        net.params[layer][0].data.flat[0] = first[layer]
+    if len(kept) == len(first):
+        raise SolveError(f"net '{name}': initial weights '{init}' have none of its layers ({', '.join(kept[:4])}, "
+                         "...); give the caffemodel of a net whose layers have the same names")
+    print(f"{name}: starts from {init}; layers it does not have: {', '.join(kept) or 'none'}")
 
 
-def _initialise(net: Any, row: Recipe, init_file: Optional[Path]) -> None:
-    """Copy the initial weights by layer name, then do the recipe's surgery."""
-    if init_file is not None:
-        net.copy_from(str(init_file))
+def _operate(net: Any, row: Recipe) -> None:
+    """Do the recipe's surgery."""
     for operation in row.surgery:
         if operation == "interp":
             surgery.interp(net, [layer for layer in net.params if "up" in layer])
@@ -104,93 +126,22 @@ def _initialise(net: Any, row: Recipe, init_file: Optional[Path]) -> None:
             raise SolveError(f"recipe: unknown surgery '{operation}'; known are interp, identity_plus")
 
 
-def _loop(name: str, solver: Any, folder: RunFolder, scorer: Scorer, param: Any, step: int, model: Path) -> None:
-    """Step and score by turns until max_iter."""
-    losses: List[float] = []
-    stop = _StopRequest()
-    solver.add_callback(stop.check, lambda: losses.append(float(solver.net.blobs["loss"].data)))
-    best = folder.best_row(scorer.key)
-    with tqdm(total=param.max_iter, initial=solver.iter, desc=name, unit="it", dynamic_ncols=True) as bar, stop:
-        try:
-            while solver.iter < param.max_iter:
-                ahead = min(param.display - solver.iter % param.display, step - solver.iter % step,
-                            param.max_iter - solver.iter)
-                solver.step(ahead)
-                bar.update(ahead)
-                loss = sum(losses) / len(losses)
-                losses.clear()
-                folder.note(iteration=solver.iter, loss=loss)
-                folder.keep_last()
-                if solver.iter % step == 0 or solver.iter == param.max_iter:
-                    best = _score(name, solver, folder, scorer, best, model, bar)
-                shown = {"loss": f"{loss:.4g}"}
-                if best:
-                    shown[f"best {scorer.key}"] = f"{best[scorer.key]:.3f}"
-                bar.set_postfix(shown)
-        except KeyboardInterrupt:
-            solver.snapshot()
-            folder.keep_last()
-            raise KeyboardInterrupt(f"{name}: stopped at iteration {solver.iter}, snapshot written; the same command "
-                                    "goes on from here") from None
-
-
-def _score(name: str, solver: Any, folder: RunFolder, scorer: Scorer, best: Optional[Dict[str, Any]],
-           model: Path, bar: Any) -> Optional[Dict[str, Any]]:
-    """Score, keep the weights if they are the best so far, draw; return the best row."""
-    with bar.external_write_mode():
-        scores = scorer(solver)
-    row = {"iteration": solver.iter, **scores}
-    if best is None or row[scorer.key] >= best[scorer.key]:
-        temporary = f"{folder.best}.part"
-        solver.net.save(temporary)
-        os.replace(temporary, folder.best)
-        best = row
-    solver.snapshot()  # so that a run killed from here on does not score the same iteration twice
-    folder.note(**row)
-    folder.keep_last()
-    draw_curve(folder.rows(), scorer.key, name, model / "loss.png")
-    if scorer.rows:
-        draw_grid(scorer.rows, sets.SETS[recipe(name).dataset].classes, model / "val.png")
-    return best
-
-
-def _publish(name: str, folder: RunFolder, key: str, row: Recipe, model: Path) -> Path:
+def _publish(name: str, folder: RunFolder, key: str, row: Recipe) -> Path:
     """Copy the best weights to their public place, with the record that says how to use them."""
-    weights = model / f"{name}.caffemodel"
+    weights = folder.model / f"{name}.caffemodel"
     best, dataset = folder.best_row(key), sets.SETS[row.dataset]
     assert best is not None, "the loop ends with a scoring"
     temporary = f"{weights}.part"
-    shutil.copyfile(folder.best, temporary)
+    shutil.copyfile(folder.weights(best["iteration"]), temporary)
     scores = {k: v for k, v in best.items() if k != "iteration"}
-    save_record(Record(net=name, deploy=f"models/{name}/deploy.prototxt", weights=weights_of(name),
-                       classes=dataset.classes, mean_bgr=dataset.mean_bgr, scale=dataset.scale,
-                       iteration=best["iteration"], scores=scores), weights)
+    classes = dataset.classes if row.score == "segmentation" else dataset.classes[1:]  # no background
+    # The record first: should the run be killed here, the weights are not there, or old, and it is done again.
+    save_record(Record(net=name, deploy=f"models/{name}/deploy.prototxt", weights=str(weights), classes=classes,
+                       mean_bgr=dataset.mean_bgr, scale=dataset.scale, iteration=best["iteration"], scores=scores),
+                weights)
     os.replace(temporary, weights)
     print(f"{name}: {key} {best[key]:.4f} at iteration {best['iteration']}; weights in {weights}")
     return weights
-
-
-class _StopRequest:
-    """Turns Ctrl-C into a stop between two iterations, so that a snapshot is whole; a second one stops at once."""
-
-    def __init__(self) -> None:
-        self._asked = False
-        self._before: Any = None
-
-    def __enter__(self) -> None:
-        self._before = signal.signal(signal.SIGINT, self._ask)
-
-    def __exit__(self, *exc: object) -> None:
-        signal.signal(signal.SIGINT, self._before)
-
-    def _ask(self, signum: int, frame: Any) -> None:
-        if self._asked:
-            raise SystemExit(130)
-        self._asked = True
-
-    def check(self) -> None:
-        if self._asked:
-            raise KeyboardInterrupt
 
 
 def main(argv: Optional[List[str]] = None) -> int:

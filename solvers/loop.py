@@ -1,0 +1,125 @@
+"""Step and score by turns: one progress bar, a journal, a snapshot before every score, Ctrl-C between iterations.
+
+In:   a solver that is ready to step, the folder of its run, what scores it.
+Out:  snapshots and journal in the run's folder, loss.png and val.png in the net's.
+Not here: where the solver starts from, publishing (solve), files of a run (run_folder), metrics (score.py).
+Source: solve.py of the FCN release, which steps and scores by turns.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+import sys
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Optional, Sequence, Union
+
+from tqdm import tqdm
+
+from solvers import SolveError
+from solvers.pictures import draw_curve, draw_grid
+from solvers.run_folder import RunFolder
+from solvers.scoring import Classification, Segmentation
+
+Scorer = Union[Segmentation, Classification]
+
+
+@dataclass
+class Loop:
+    """One training from where its solver stands to max_iter, scored every `step` iterations."""
+
+    name: str
+    solver: Any
+    folder: RunFolder
+    scorer: Scorer
+    step: int
+    classes: Sequence[str]  # of the pictures' legend
+    _losses: List[float] = field(default_factory=list)
+
+    def run(self) -> None:
+        """Train.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C; a snapshot is written, the message says so.
+            SolveError: the loss is no number any more.
+        """
+        solver, param = self.solver, self.folder.solver
+        self._stop = _StopRequest()
+        solver.add_callback(self._stop.check, lambda: self._losses.append(float(solver.net.blobs["loss"].data)))
+        bar = tqdm(total=param.max_iter, initial=solver.iter, desc=self.name, unit="it", dynamic_ncols=True)
+        with bar, self._stop:
+            try:
+                self._score_if_due(bar)  # a run that was killed while it scored has not yet
+                while solver.iter < param.max_iter:
+                    self._advance(bar, param.display, param.max_iter)
+                    self._score_if_due(bar)
+                    self._stop.check()
+            except KeyboardInterrupt:
+                self._snapshot()
+                raise KeyboardInterrupt(f"{self.name}: stopped at iteration {solver.iter}; the same command goes on "
+                                        "from there") from None
+
+    def _advance(self, bar: Any, display: int, max_iter: int) -> None:
+        """Step to the next display, scoring or end, whichever comes first, and note the loss."""
+        done = self.solver.iter
+        self.solver.step(min(display - done % display, self.step - done % self.step, max_iter - done))
+        bar.update(self.solver.iter - done)
+        loss = sum(self._losses) / len(self._losses)
+        self._losses.clear()
+        if not math.isfinite(loss):
+            raise SolveError(f"{self.name}: the loss is {loss} at iteration {self.solver.iter}, and more training "
+                             f"mends nothing; lower base_lr in solvers/recipes.py, or check images and labels")
+        self.folder.note(iteration=self.solver.iter, loss=loss)
+        self.folder.prune(self.scorer.key)
+        best = self.folder.best_row(self.scorer.key)
+        bar.set_postfix({"loss": f"{loss:.4g}", **_shown(self.scorer.key, best)})
+
+    def _score_if_due(self, bar: Any) -> None:
+        """Score at every `step` and at the end, once; the journal's row comes last and makes it done."""
+        iteration, key = self.solver.iter, self.scorer.key
+        due = iteration and (iteration % self.step == 0 or iteration == self.folder.solver.max_iter)
+        if not due or self.folder.is_scored(iteration, key):
+            return
+        self._snapshot()  # the weights that are scored; the best stay
+        with bar.external_write_mode():
+            row = {"iteration": iteration, **self.scorer(self.solver, self._stop.check)}
+        draw_curve([*self.folder.rows(), row], key, self.name, self.folder.model / "loss.png")
+        if self.scorer.rows:
+            draw_grid(self.scorer.rows, self.classes, self.folder.model / "val.png")
+        self.folder.note(**row)
+        self.folder.prune(key)
+        bar.set_postfix(_shown(key, self.folder.best_row(key)))
+
+    def _snapshot(self) -> None:
+        """Write a snapshot, unless this iteration's is there, or nothing was done yet."""
+        if self.solver.iter and self.solver.iter not in self.folder.snapshots():
+            self.solver.snapshot()
+
+
+def _shown(key: str, best: Optional[Dict[str, Any]]) -> Dict[str, str]:
+    return {f"best {key}": f"{best[key]:.3f}"} if best else {}
+
+
+class _StopRequest:
+    """Turns Ctrl-C into a stop between two iterations or images; a second one stops at once, without a snapshot."""
+
+    def __init__(self) -> None:
+        self._asked = False
+        self._before: Any = None
+
+    def __enter__(self) -> None:
+        self._before = signal.signal(signal.SIGINT, self._ask)
+
+    def __exit__(self, *exc: object) -> None:
+        signal.signal(signal.SIGINT, self._before)
+
+    def _ask(self, signum: int, frame: Any) -> None:
+        if self._asked:
+            print("\nerror: stopped at once; the same command goes on from the last snapshot", file=sys.stderr)
+            raise SystemExit(130)
+        self._asked = True
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt when Ctrl-C was pressed."""
+        if self._asked:
+            raise KeyboardInterrupt

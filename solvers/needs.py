@@ -1,0 +1,81 @@
+"""What a training needs from elsewhere: `python -m solvers.needs NAME` says all that is missing at once.
+
+In:   a net's name; the weights it starts from, the places its data layers read.
+Out:  one message: which file, from where, to which place; nothing where all is there.
+Not here: fetching or making any of it.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import startup
+
+if __name__ == "__main__":
+    startup.ensure_environment()
+    startup.quiet_caffe()
+
+import argparse
+from pathlib import Path
+from typing import List, Optional, Sequence
+
+from data import sets
+from solvers import SolveError
+from solvers.recipes import RECIPES, recipe, solver_param, weights_of
+from solvers.run_folder import RunFolder
+from surgery.base_nets import BASE_NETS, BaseNet
+
+
+def require(name: str, init: Optional[str], places: Sequence[str]) -> None:
+    """Check that what a training reads is there.
+
+    Args:
+        name: a net with a recipe.
+        init: caffemodel it starts from; None where it starts from its fillers.
+        places: folders and lists of the data layers, from the project's root.
+
+    Raises:
+        SolveError: names each thing that is missing, where it comes from, and to which place it goes.
+    """
+    absent = [] if init is None or Path(init).is_file() else [_origin(name, init)]
+    absent += _absent_data(recipe(name).dataset, places)
+    if absent:
+        raise SolveError(f"net '{name}' cannot be trained in {Path.cwd()}:\n" + ";\n".join(absent))
+
+
+def _absent_data(dataset: str, places: Sequence[str]) -> List[str]:
+    """Say what is not there of a data set, of the part that lies in these places."""
+    absent = [need for need in sets.missing(dataset) if any(need.place.startswith(place) for place in places)]
+    return [sets.describe(absent)] if absent else []
+
+
+def _origin(name: str, init: str) -> str:
+    """Say where initial weights come from."""
+    base = _base_net(init)
+    if base is not None and not Path(base.weights).is_file():
+        how = f"get it from {base.origin} and put it there" if base.sha1 else base.origin
+        return f"missing {base.weights} ({how}), of which `make {name}` makes {init}"
+    makers = [other for other in RECIPES if weights_of(other) == init]
+    how = f"`make {makers[0]}` trains it" if makers else f"`make {name}` makes or asks for it"
+    return f"missing {init} (the initial weights: {how}; --init FILE takes others)"
+
+
+def _base_net(init: str) -> Optional[BaseNet]:
+    return next((base for base in BASE_NETS.values() if base.out == init), None)
+
+
+def main(argv: Optional[List[str]] = None) -> int:
+    """Check what the named net needs and cannot be made of what is here; gives the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m solvers.needs", description="Say what a training lacks.")
+    parser.add_argument("name", metavar="NAME", help="a net with a recipe")
+    name = parser.parse_args(argv).name
+    init = recipe(name).init
+    base = _base_net(init) if init else None
+    can_be_made = base is not None and Path(base.weights).is_file()
+    folder = RunFolder(Path("models") / name, solver_param(name), {}, None, {})
+    require(name, None if can_be_made else init, folder.data_places())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(startup.run(main))
