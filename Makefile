@@ -14,7 +14,7 @@ weights = models/$(1)/$(1).caffemodel
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help setup data nets fcn32s fcn16s fcn8s test check bench
+.PHONY: help setup data nets fcn32s fcn16s fcn8s voc-needs test check bench
 
 help:
 	@echo "make fcn32s && make fcn16s && make fcn8s   train and score the three nets, coarse to fine"
@@ -69,8 +69,10 @@ results/voc-fcn-squeezenet.json: score_options = --voc-dir $(VOC)
 
 models/shapes-vgg16/shapes-vgg16-fcn.caffemodel: $(call weights,shapes-vgg16)
 	@$(PYTHON) -m surgery.base_nets shapes-vgg16
-models/ilsvrc-nets/vgg16-fcn.caffemodel: | $(SETUP)
+models/ilsvrc-nets/vgg16-fcn.caffemodel: | voc-needs
 	@$(PYTHON) -m surgery.base_nets ilsvrc-vgg16
+voc-needs: | $(SETUP)  # VGG16, SBD and VOC: all that is missing in one message, before the first of them is used
+	@$(PYTHON) -m solvers.needs voc-fcn32s
 
 # -- tests -----------------------------------------------------------------------------------------
 

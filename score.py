@@ -182,6 +182,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--split", default="seg11valid", help="name of a list of ids (%(default)s)")
     parser.add_argument("--net", help="net in models/ (default: the best one trained here)")
     parser.add_argument("--weights", help="caffemodel in place of the net's own")
+    parser.add_argument("--voc-dir", metavar="DIR",
+                        help="folder in VOC devkit layout, in place of the val net's")
     parser.add_argument("--save", metavar="DIR", help="write predictions there as palette PNGs")
     parser.add_argument("--out", metavar="FILE", help="JSON (default: in results/)")
     parser.add_argument("--gpu", type=int, metavar="N", help="CUDA device (default: the CPU)")
@@ -195,7 +197,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     record = choose(args.net, args.weights)
     out = Path(args.out) if args.out else out_path(record, args.split)
     startup.select_device(args.gpu)
-    net, ids = open_split(record, args.split)
+    net, ids = open_split(record, args.split, args.voc_dir)
     print(f"net {record.net} ({record.weights}), split {args.split}: {len(ids)} images")
     print(">>>", datetime.now(), "Begin seg tests")
     counted = tally(net, args.save, _progress(ids))

@@ -19,12 +19,14 @@ from nets.prototxt import read_prototxt, write_prototxt
 from nets.record import Record
 
 
-def open_split(record: Record, split: str) -> tuple[Any, list[str]]:
+def open_split(record: Record, split: str,
+               voc_dir: str | None = None) -> tuple[Any, list[str]]:
     """Build the val net of a record with another split in its data layer.
 
     Args:
         record: its deploy net's folder holds val.prototxt, too.
         split: name of a list of ids.
+        voc_dir: folder in VOC devkit layout, in place of the val net's.
 
     Returns:
         the net with the record's weights, and the ids in the order of its passes.
@@ -38,6 +40,10 @@ def open_split(record: Record, split: str) -> tuple[Any, list[str]]:
     path = Path(record.deploy).with_name("val.prototxt")
     message = read_prototxt(path, caffe_pb2.NetParameter())
     layer, param = _data_layer(message, path)
+    if voc_dir is not None:
+        if "voc_dir" not in param:
+            raise NetError(f"'{path}': its data layer takes no voc_dir, but {', '.join(param)}")
+        param["voc_dir"] = voc_dir
     ids = _read_ids(_split_file(param, split), split)
     param["split"] = split
     if "train" in split:

@@ -78,8 +78,8 @@ def run(main: Callable[[], int | None]) -> int:
     usual, warnings.formatwarning = warnings.formatwarning, _one_line
     try:
         return main() or 0
-    except KeyboardInterrupt:
-        return _say("interrupted; finished files stay as they are", 130)
+    except KeyboardInterrupt as stop:
+        return _say(str(stop) or "interrupted; finished files stay as they are", 130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # quiet last flush
         return 1

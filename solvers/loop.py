@@ -46,7 +46,9 @@ class Loop:
         solver, param = self.solver, self.folder.solver
         self._stop = _StopRequest()
         solver.add_callback(self._stop.check, lambda: self._losses.append(float(solver.net.blobs["loss"].data)))
-        bar = tqdm(total=param.max_iter, initial=solver.iter, desc=self.name, unit="it", dynamic_ncols=True)
+        pause = 0.2 if sys.stderr.isatty() else 10  # seconds; a log wants few lines
+        bar = tqdm(total=param.max_iter, initial=solver.iter, desc=self.name, unit="it", dynamic_ncols=True,
+                   mininterval=pause)
         with bar, self._stop:
             try:
                 self._score_if_due(bar)  # a run that was killed while it scored has not yet
@@ -63,7 +65,6 @@ class Loop:
         """Step to the next display, scoring or end, whichever comes first, and note the loss."""
         done = self.solver.iter
         self.solver.step(min(display - done % display, self.step - done % self.step, max_iter - done))
-        bar.update(self.solver.iter - done)
         loss = sum(self._losses) / len(self._losses)
         self._losses.clear()
         if not math.isfinite(loss):
@@ -72,7 +73,8 @@ class Loop:
         self.folder.note(iteration=self.solver.iter, loss=loss)
         self.folder.prune(self.scorer.key)
         best = self.folder.best_row(self.scorer.key)
-        bar.set_postfix({"loss": f"{loss:.4g}", **_shown(self.scorer.key, best)})
+        bar.set_postfix({"loss": f"{loss:.4g}", **_shown(self.scorer.key, best)}, refresh=False)
+        bar.update(self.solver.iter - done)
 
     def _score_if_due(self, bar: Any) -> None:
         """Score at every `step` and at the end, once; the journal's row comes last and makes it done."""
@@ -88,7 +90,7 @@ class Loop:
             draw_grid(self.scorer.rows, self.classes, self.folder.model / "val.png")
         self.folder.note(**row)
         self.folder.prune(key)
-        bar.set_postfix(_shown(key, self.folder.best_row(key)))
+        bar.set_postfix(_shown(key, self.folder.best_row(key)), refresh=False)
 
     def _snapshot(self) -> None:
         """Write a snapshot, unless this iteration's is there, or nothing was done yet."""

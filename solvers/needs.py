@@ -73,7 +73,11 @@ def main(argv: Optional[List[str]] = None) -> int:
     base = _base_net(init) if init else None
     can_be_made = base is not None and Path(base.weights).is_file()
     folder = RunFolder(Path("models") / name, solver_param(name), {}, None, {})
-    require(name, None if can_be_made else init, folder.data_places())
+    try:
+        require(name, None if can_be_made else init, folder.data_places())
+    except SolveError as error:  # its lines are easier to read than startup.run's one
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     return 0
 
 
