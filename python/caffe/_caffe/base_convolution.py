@@ -29,6 +29,11 @@ class BaseConvolutionLayer(Layer):
     equal_num_bottom_top = True
     transposed = False
 
+    @property
+    def any_strides(self) -> bool:
+        """Tell whether blobs may stand with channels last: the planar convolutions, which gain from it."""
+        return self.num_spatial_axes == 2 and self.channel_axis == 1 and not self.transposed
+
     # -- setup ---------------------------------------------------------------------------------
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
@@ -176,19 +181,19 @@ class BaseConvolutionLayer(Layer):
 
     def convolve(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, out: torch.Tensor) -> None:
         """Write the convolution of one bottom into `out`."""
-        if self._narrow(self.num_output, out):
+        if self._narrow(self.num_output, out) or _channels_last(out):
             x = x.contiguous(memory_format=torch.channels_last)
         out.copy_(torch.convolution(x, weight, bias, *self._geometry(), self.group))
 
     def weight_gradient(self, dy: torch.Tensor, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         """Return the gradient of the weight."""
-        if self.channels < 8 and self._narrow(self.num_output // 2, dy):
+        if _channels_last(dy) or self.channels < 8 and self._narrow(self.num_output // 2, dy):
             dy, x = (tensor.contiguous(memory_format=torch.channels_last) for tensor in (dy, x))
         return self._gradients(dy, x, weight, [False, True, False])[1]
 
     def data_gradient(self, dy: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, out: torch.Tensor) -> None:
         """Write the gradient of a bottom into `out`; x gives only the shape."""
-        if self._narrow(self.channels, dy):
+        if self._narrow(self.channels, dy) or _channels_last(out):
             dy = dy.contiguous(memory_format=torch.channels_last)
             x = torch.empty_like(x, memory_format=torch.channels_last)
         out.copy_(self._gradients(dy, x, weight, [True, False, False])[0])
@@ -204,3 +209,9 @@ class BaseConvolutionLayer(Layer):
         """
         return (channels <= NARROW and plane.device.type == "cpu" and plane.dim() == 4 and self.group == 1
                 and not self.transposed and plane.shape[2] * plane.shape[3] >= LARGE)
+
+
+def _channels_last(tensor: torch.Tensor) -> bool:
+    """Tell whether a (N, C, H, W) tensor stands with channels last, and only so."""
+    return (tensor.dim() == 4 and not tensor.is_contiguous()
+            and tensor.is_contiguous(memory_format=torch.channels_last))

@@ -13,10 +13,12 @@ import operator
 import numpy as np
 import torch
 
+from . import common
 from .errors import NetError
-from .syncedmem import SyncedMemory
+from .syncedmem import AT_PIXELS, UNINITIALIZED, SyncedMemory
 
 
+# DEVIATION D6: scripts may build blobs, shapes are tuples, reshape takes NumPy's integers.
 class Blob:
     """An n-dimensional float32 array and its gradient, on host and device."""
 
@@ -24,6 +26,7 @@ class Blob:
         self._shape: tuple[int, ...] = ()
         self.count = 0
         self._capacity = -1
+        self._may_be_pixels = False
         self._data: SyncedMemory = None  # type: ignore[assignment]  # reshape below fills both
         self._diff: SyncedMemory = None  # type: ignore[assignment]
         self._views: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}  # flat -> (flat, shaped)
@@ -57,7 +60,8 @@ class Blob:
         self._views.clear()
         if count > self._capacity:
             self._capacity = count
-            self._data, self._diff = SyncedMemory(count), SyncedMemory(count)
+            self._data = SyncedMemory(count, self._may_be_pixels)
+            self._diff = SyncedMemory(count, self._may_be_pixels)
 
     def reshape_like(self, other: Blob) -> None:
         """Take the shape of another blob."""
@@ -102,39 +106,66 @@ class Blob:
 
     @property
     def tensor(self) -> torch.Tensor:
-        """Values as a torch tensor on the compute device; no copy."""
-        return self.edit_data()
+        """Values as a contiguous torch tensor on the compute device; no copy."""
+        self._data.may_be_pixels = False
+        return self._shaped(self._data.edit())
 
     @property
     def grad_tensor(self) -> torch.Tensor:
-        """Gradient as a torch tensor on the compute device; no copy."""
-        return self.edit_diff()
+        """Gradient as a contiguous torch tensor on the compute device; no copy."""
+        self._diff.may_be_pixels = False
+        return self._shaped(self._diff.edit())
 
     # -- values for layers ---------------------------------------------------------------------
 
     def read_data(self) -> torch.Tensor:
         """Values on the compute device, to read."""
-        return self._shaped(self._data.read())
+        return self._read(self._data)
 
     def write_data(self) -> torch.Tensor:
         """Values on the compute device, to overwrite whole."""
-        return self._shaped(self._data.write())
+        return self._write(self._data)
 
     def edit_data(self) -> torch.Tensor:
         """Values on the compute device, to read and write."""
-        return self._shaped(self._data.edit())
+        return self._edit(self._data)
 
     def read_diff(self) -> torch.Tensor:
         """Gradient on the compute device, to read."""
-        return self._shaped(self._diff.read())
+        return self._read(self._diff)
 
     def write_diff(self) -> torch.Tensor:
         """Gradient on the compute device, to overwrite whole."""
-        return self._shaped(self._diff.write())
+        return self._write(self._diff)
 
     def edit_diff(self) -> torch.Tensor:
         """Gradient on the compute device, to read and write."""
-        return self._shaped(self._diff.edit())
+        return self._edit(self._diff)
+
+    def allow_channels_last(self) -> None:
+        """Let values stand with channels last on the CPU: all layers at this blob take any strides."""
+        self._may_be_pixels = True
+        for memory in (self._data, self._diff):
+            memory.may_be_pixels = memory.head == UNINITIALIZED
+
+    def _read(self, memory: SyncedMemory) -> torch.Tensor:
+        if memory.head == AT_PIXELS:
+            view = memory.pixels(self._shape)
+            if view is not None and common.device() is common.CPU:
+                return view
+        return self._shaped(memory.read())
+
+    def _write(self, memory: SyncedMemory) -> torch.Tensor:
+        if memory.may_be_pixels and len(self._shape) == 4 and common.device() is common.CPU:
+            return memory.write_pixels(self._shape)
+        return self._shaped(memory.write())
+
+    def _edit(self, memory: SyncedMemory) -> torch.Tensor:
+        if memory.head == AT_PIXELS:
+            view = memory.pixels(self._shape)
+            if view is not None and common.device() is common.CPU:
+                return view
+        return self._shaped(memory.edit())
 
     def _shaped(self, flat: torch.Tensor) -> torch.Tensor:
         found = self._views.get(id(flat))

@@ -32,6 +32,7 @@ class Layer:
     max_num_top: int | None = None
     equal_num_bottom_top = False
     auto_top_blobs = False
+    any_strides: bool = False  # takes 4-D tensors whatever their strides: they may stand with channels last
     param_str = param_str_ = ""  # of a Python layer
 
     def __init__(self, layer_param: Any) -> None:

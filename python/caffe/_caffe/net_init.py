@@ -73,6 +73,7 @@ class NetBuilder:
         self._switch_off_backward()
         if net_param.force_backward:
             self._force_backward()
+        self._allow_channels_last()
         w = self.wiring
         # Caffe: left-over blobs are a std::set, so outputs come in alphabetical order. net.cpp
         for name in sorted(self._available):
@@ -243,6 +244,18 @@ class NetBuilder:
             if given.setdefault(name, value) != value:
                 raise NetError(f"Shared param '{spec.name}' has mismatched {name}: {given[name]:g} and {value:g}")
             values[learnable_id] = value
+
+    def _allow_channels_last(self) -> None:
+        """Let blobs between layers that take any strides stand with channels last (syncedmem)."""
+        w = self.wiring
+        bound = set(w.output_ids)
+        for layer, bottoms, tops in zip(w.layers, w.bottom_ids, w.top_ids, strict=True):
+            if not layer.any_strides:
+                bound.update(bottoms)
+                bound.update(tops)
+        for blob_id, blob in enumerate(w.blobs):
+            if blob_id not in bound:
+                blob.allow_channels_last()
 
     # -- who needs backward --------------------------------------------------------------------
 

@@ -18,12 +18,14 @@ class ConcatLayer(Layer):
 
     min_num_bottom = 1
     exact_num_top = 1
+    any_strides = True
 
     def setup(self, bottom, top):
         """Check the parameter and that no bottom is the top."""
         param = self.layer_param.concat_param
         if param.HasField("axis") and param.HasField("concat_dim"):
             self.fail("Either axis or concat_dim should be specified; not both.")
+        # DEVIATION D5: Caffe overwrites the bottom it still reads.
         if len(bottom) > 1 and any(blob is top[0] for blob in bottom):
             self.fail("Concat Layer does not allow in-place computation.")
 

@@ -15,6 +15,7 @@ class DropoutLayer(Layer):
 
     exact_num_bottom = 1
     exact_num_top = 1
+    any_strides = True
 
     def setup(self, bottom, top):
         """Read the ratio."""
@@ -52,4 +53,5 @@ class DropoutLayer(Layer):
             # Caffe: a value stays where one 32-bit draw falls below 1 - ratio. math_functions.cpp, rng_bernoulli.
             kept = torch.from_numpy(common.rng().bernoulli(1.0 - self.ratio, x.numel()))
             return kept.to(torch.float32).mul_(scale).view(x.shape)
+        # DEVIATION D14: Caffe's GPU draws from cuRAND, seeded apart; no engine repeats those masks.
         return torch.empty_like(x).bernoulli_(1.0 - self.ratio).mul_(scale)

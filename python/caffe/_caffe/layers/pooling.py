@@ -26,6 +26,11 @@ class PoolingLayer(Layer):
         param = self.layer_param.pooling_param
         return 2 if param.pool == param.MAX else 1
 
+    @property
+    def any_strides(self):
+        """MAX alone; the average kernels want Caffe's order."""
+        return self.is_max
+
     # -- setup ---------------------------------------------------------------------------------
 
     def setup(self, bottom, top):
@@ -133,16 +138,16 @@ class PoolingLayer(Layer):
             self._average_back(dy, bottom[0].read_data(), dx)
             return
         if self._native and len(top) == 1:
-            aten.max_pool2d_with_indices_backward.grad_input(
-                dy, bottom[0].read_data(), self.kernel, self.stride, self.pad, [1, 1], self.round_up, self._index,
-                grad_input=dx)
+            dx.copy_(aten.max_pool2d_with_indices_backward(
+                dy, bottom[0].read_data(), self.kernel, self.stride, self.pad, [1, 1], self.round_up, self._index))
             return
         # Caffe: with a second top the places are read from there.
         index = top[1].read_data().to(torch.int64) if len(top) > 1 else self._index
         n, c, h, w = dx.shape
         inside = index >= 0  # -1: a window in which nothing beat -FLT_MAX
-        dx.zero_().view(n * c, h * w).scatter_add_(
-            1, index.clamp_min(0).view(n * c, -1), (dy * inside).view(n * c, -1))
+        grad = torch.zeros(n * c, h * w, device=dx.device).scatter_add_(
+            1, index.clamp_min(0).reshape(n * c, -1), (dy * inside).reshape(n * c, -1))
+        dx.copy_(grad.view(dx.shape))
 
     def _maximum(self, x, y):
         if self._native:
@@ -153,7 +158,7 @@ class PoolingLayer(Layer):
                                                          self.round_up)
             y.copy_(pooled)
             if bool(torch.isfinite(pooled.sum())):
-                self._index = index.contiguous()
+                self._index = index if given is x else index.contiguous()
                 return
         # Caffe: NaN and -inf never win. Made -FLT_MAX, like the border, they only show where nothing else does.
         padded = functional.pad(torch.nan_to_num(x, nan=LOWEST, posinf=float("inf"), neginf=LOWEST),

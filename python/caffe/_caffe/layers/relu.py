@@ -14,6 +14,7 @@ class ReLULayer(Layer):
 
     exact_num_bottom = 1
     exact_num_top = 1
+    any_strides = True
 
     def setup(self, bottom, top):
         """Read the slope."""

@@ -14,12 +14,13 @@ class SplitLayer(Layer):
 
     exact_num_bottom = 1
     min_num_top = 1
+    any_strides = True
 
     def reshape(self, bottom, top):
         """Shape every top as the bottom and share its data.
 
-        Caffe shares at forward only; sharing here as well keeps tops readable in between.
         """
+        # DEVIATION D13: Caffe shares at forward only; sharing here as well keeps tops readable in between.
         for blob in top:
             if blob is bottom[0]:
                 self.fail("Split Layer does not allow in-place computation.")
