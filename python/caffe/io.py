@@ -110,7 +110,7 @@ class Transformer:
             float32, K x H' x W' of the input's shape (H' x W' x K without set_transpose).
         """
         self._check_input(in_)
-        # DEVIATION D? (transformer-copies): Caffe writes into a float32 `data` if no step copies it.
+        # DEVIATION D7: Caffe writes into a float32 `data` if no step copies it.
         image = np.array(data, dtype=np.float32)
         in_dims = self.inputs[in_][2:]
         if image.shape[:2] != in_dims:

@@ -7,6 +7,7 @@ Not here: errors of user code, which pass through unchanged.
 from __future__ import annotations
 
 
+# DEVIATION D2: raised where Caffe's CHECKs end the process.
 class CaffeError(RuntimeError):
     """Base of all errors the engine raises."""
 

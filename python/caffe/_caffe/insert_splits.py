@@ -65,7 +65,7 @@ def _count_uses(param: Any) -> tuple[dict[Place, Place], dict[Place, int], dict[
         for j, bottom in enumerate(layer.bottom):
             if bottom not in last:
                 raise NetError(f"Unknown bottom blob '{bottom}' (layer '{layer.name}', "
-                               f"bottom index {j})")
+                               f"bottom index {j}); blobs made before it: {', '.join(last) or 'none'}")
             source[i, j] = last[bottom]
             count[last[bottom]] = count.get(last[bottom], 0) + 1
         last.update((top, (i, j)) for j, top in enumerate(layer.top))

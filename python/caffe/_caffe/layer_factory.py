@@ -54,8 +54,9 @@ def create_layer(layer_param: Any) -> Layer:
     _load_built_in_layers()
     make = _registry.get(layer_param.type)
     if make is None:
-        near = difflib.get_close_matches(layer_param.type, _registry, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
+        names = {name.lower(): name for name in _registry}
+        near = difflib.get_close_matches(layer_param.type.lower(), names, n=1)
+        hint = f"; did you mean {names[near[0]]}?" if near else ""
         raise LayerError(
             f"Unknown layer type: {layer_param.type} (layer '{layer_param.name}'{hint}) "
             f"(known types: {', '.join(sorted(_registry))})"

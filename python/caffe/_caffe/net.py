@@ -99,7 +99,7 @@ class Net(NetFace):
                     net_debug.forward(self, i)
                 for hook in after:
                     hook(i)
-        return sum(float(loss) for loss in losses)
+        return sum((float(loss) for loss in losses), 0.0)
 
     def backward_from_to(self, start: int, end: int) -> None:
         """Run backward from layer `start` down to layer `end`, both included."""

@@ -184,6 +184,7 @@ class NetFace:
 
     def _packed(self, all_rows: dict[str, list[np.ndarray]], arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Stack rows, without those that padded the last batch."""
+        # DEVIATION D16: Caffe's forward_backward_all leaves some of the more numerous dict as padded lists.
         padding = -len(next(iter(arrays.values()))) % self._w.blobs[0].shape[0]
         return {name: np.asarray(rows[:len(rows) - padding]) for name, rows in all_rows.items()}
 

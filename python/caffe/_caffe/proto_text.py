@@ -46,7 +46,7 @@ def read_text(path: str | os.PathLike[str], message: M) -> M:
             data = file.read()
     except OSError as error:  # the first words are what genuine pycaffe says
         raise ProtoError(f"Could not open file {name} ({error.strerror})") from error
-    if not data.strip():
+    if not data.strip():  # DEVIATION D8: Caffe takes it for a net without layers.
         raise ProtoError(f"{name}: the file is empty; want the text of a {kind} (a .prototxt)")
     return parse_text(_decode(data, name, kind), message, name)
 

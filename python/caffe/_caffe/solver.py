@@ -92,6 +92,7 @@ class Solver:
     def _pre_solve(self) -> None:
         """Make what the rule remembers between iterations."""
 
+    # DEVIATION D11: Caffe finds these after the first forward and backward.
     def _check_ready(self) -> None:
         """Refuse parameters under which no iteration could end, before the first one runs."""
 
@@ -145,7 +146,7 @@ class Solver:
         last = len(self.net.layers) - 1
         loss = self.net.forward_from_to(0, last)
         if not math.isfinite(loss) and not self._warned:
-            self._warned = True  # Caffe goes on without a word
+            self._warned = True  # DEVIATION D15: Caffe goes on without a word
             warnings.warn(f"iteration {self._iter}: the loss is {loss}; the weights diverge or already "
                           "hold nan, and training goes on to no use. Likely cause: base_lr "
                           f"{self.param.base_lr:g} is too high for this loss (a loss summed over pixels "

@@ -25,7 +25,7 @@ class IterationTimer:
 
     def start(self, iteration: int) -> None:
         """Begin to measure, unless it already does."""
-        # Caffe restarts this clock at each Step() but not its count of iterations, so that `step(1)`
+        # DEVIATION D10: Caffe restarts this clock at each Step() but not its count of iterations, so that `step(1)`
         # in a loop prints nonsense; here both run on from one display to the next.
         if self._since is None:
             self._since, self._iteration = time.monotonic(), iteration

@@ -130,6 +130,7 @@ def _upgrade_input(net: Any, source: str) -> None:
         if shapes and len(shapes) < len(inputs):
             raise ProtoError(f"{source}: {len(inputs)} input fields but {len(shapes)} input_shape; "
                              "give one input_shape for each input")
+        # DEVIATION D9: Caffe reads past the numbers given.
         if not shapes and len(dims) < 4 * len(inputs):
             raise ProtoError(f"{source}: {len(inputs)} input fields but {len(dims)} input_dim; "
                              "give four input_dim (num, channels, height, width) for each input")

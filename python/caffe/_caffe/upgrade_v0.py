@@ -69,7 +69,7 @@ _MOVES: dict[str, tuple[str, dict[str, str] | str]] = {
 def upgrade_v0_net(param: Any, source: str) -> Any:
     """Return a V0 net in V1 form; ProtoError for mixed forms and unknown types."""
     new_style = [layer.name for layer in param.layers if not layer.HasField("layer")]
-    if new_style or param.layer:
+    if new_style or param.layer:  # DEVIATION D9: Caffe goes on to stop at an empty type.
         raise ProtoError(f"{source}: V0 layers (layers {{ layer {{ ... }} }}) are mixed with later "
                          f"ones ({(new_style or [param.layer[0].name])[0]!r}); use one form")
     padded = _fold_padding_layers(param, source)

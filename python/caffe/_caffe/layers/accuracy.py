@@ -80,7 +80,7 @@ class AccuracyLayer(Layer):
         blob.write_data().copy_(torch.where(total > 0, right / total.clamp_min(1), 0.0))
 
     def _check_range(self, labels):
-        # Caffe: reads past the scores here (undefined); we stop.
+        # DEVIATION D4: Caffe reads past the scores here.
         if labels.numel() and not 0 <= int(labels.min()) <= int(labels.max()) < self.classes:
             self.fail(
                 f"labels must be in 0 ... {self.classes - 1}, "

@@ -30,7 +30,7 @@ class FlattenLayer(Layer):
                 f"for bottom of shape {shape}"
             )
         top[0].reshape(*shape[:start], prod(shape[start:end]), *shape[end:])
-        self.forward(bottom, top)
+        self.forward(bottom, top)  # DEVIATION D13: Caffe shares at forward only.
 
     def forward(self, bottom, top):
         """Share the bottom's data."""

@@ -19,6 +19,7 @@ class SliceLayer(Layer):
         param = self.layer_param.slice_param
         if param.HasField("axis") and param.HasField("slice_dim"):
             self.fail("Either axis or slice_dim should be specified; not both.")
+        # DEVIATION D5: Caffe shrinks the bottom it still reads.
         if len(top) > 1 and any(blob is bottom[0] for blob in top):
             self.fail("Slice Layer does not allow in-place computation.")
         self.points = list(param.slice_point)

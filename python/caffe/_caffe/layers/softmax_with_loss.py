@@ -20,6 +20,7 @@ class SoftmaxWithLossLayer(LossLayer):
     outer * inner of them, as floats.
     """
 
+    # DEVIATION D12: Caffe allows two tops, but its checks of loss_weight let none be built.
     exact_num_top = None
     min_num_top = 1
     max_num_top = 2
@@ -101,7 +102,7 @@ class SoftmaxWithLossLayer(LossLayer):
         if index.numel():
             low, high = torch.aminmax(index)
         low, high, known = torch.stack((low, high, count_valid)).tolist()  # one transfer from a GPU
-        if low < 0 or high >= self.classes:
+        if low < 0 or high >= self.classes:  # DEVIATION D4: Caffe reads past the scores here.
             self._refuse(low if low < 0 else high)
         return index, valid, index.numel() if valid is None else known
 

@@ -17,9 +17,7 @@ class SplitLayer(Layer):
     any_strides = True
 
     def reshape(self, bottom, top):
-        """Shape every top as the bottom and share its data.
-
-        """
+        """Shape every top as the bottom and share its data."""
         # DEVIATION D13: Caffe shares at forward only; sharing here as well keeps tops readable in between.
         for blob in top:
             if blob is bottom[0]:
