@@ -29,7 +29,7 @@ old=$(pick_python "sys.version_info[:2] == (3, 9)" python3.9 \
 if [ -n "$old" ] && [ ! -e .venv-bvlc/.complete ]; then
     echo "setup: .venv-bvlc with genuine Caffe, for the oracle tests ($("$old" --version))"
     if "$old" -m venv .venv-bvlc && .venv-bvlc/bin/python -m pip install --quiet --disable-pip-version-check \
-            kendryte-caffe 'numpy<1.24' 'protobuf<3.21' pillow scipy; then
+            kendryte-caffe 'numpy<1.24' 'protobuf<3.21' pillow scipy matplotlib tqdm; then
         touch .venv-bvlc/.complete
     else
         echo "setup: genuine Caffe could not be installed; the tests against it will skip" >&2

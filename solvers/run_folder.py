@@ -56,10 +56,13 @@ class RunFolder:
         self._lock = open(self.model / ".lock", "w")  # noqa: SIM115  (held open: closing it unlocks)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._open()
         except BlockingIOError:
             self._lock.close()
             raise SolveError(f"'{self.model}': another process is training this net; wait for it or end it") from None
-        self._open()
+        except BaseException:
+            self._lock.close()
+            raise
         return self
 
     def __exit__(self, *exc: object) -> None:
