@@ -1,12 +1,15 @@
-"""SqueezeNet v1.0 as a trunk, and its fully convolutional net with one skip.
+"""SqueezeNet v1.0 as a trunk, and its fully convolutional net with two skips and the image as context.
 
 In:   a NetSpec with a blob of images.
 Out:  the NetSpec with conv1 ... fire9/concat under the published names, or with `score` on top.
-Not here: the classifier's own end (conv_final, pool_final), data, losses, weights.
-Source: Iandola et al. 2016 (SqueezeNet), its Caffe release for the layer names; Long et al. for the head.
+Not here: data, losses, weights.
+Source: Iandola et al. 2016 (SqueezeNet), its Caffe release for the layer names; Long et al. for the head;
+Liu et al. 2015 (ParseNet) for scores of the whole image added at every place.
 
-fire9 lies at stride 16, fire5 at stride 8. SqueezeNet pools 3 x 3, so with the paper's even kernels
-(4 and 16) both offsets would lie between pixels; 3 and 15 are bilinear as well and give 0 and pad - 2.
+The net looks at the image at half size: things are then as large as those the classifier has seen, which
+is worth more here than finer borders, and a pass costs a quarter. So fire9 lies at stride 32, fire5 at 16,
+fire4 at 8. SqueezeNet pools 3 x 3, so with the paper's even kernels (4 and 16) the offsets would lie
+between pixels; 3 and 15 are bilinear as well and give whole ones.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from dataclasses import dataclass
 
 import caffe
 from caffe import layers as L
+from caffe import params as P
 from nets.blocks import dropout, fixed_scale, fuse, learn, max_pool, score, upsample
 from nets.coord import crop
 
@@ -28,9 +32,11 @@ class SqueezeNet:
     """How the fully convolutional net is made."""
 
     pad: int = 10  # of conv1; with less, pool8 has no output for the smallest images
+    classes: int = 1000  # of the classifier, whose scores over the whole image are the context
     dropout: float | None = None  # ratio of drop9; None: no such layer
     skip_scale: float = 0.05  # fire5's features are larger than fire9's; fixed, as at-once FCN-8s has it
     score_lr: float = 10  # the scores start at zero and learn this much faster than the trunk
+    image_lr: float = 100  # the same for the image's, whose bottom is ten times smaller
 
 
 def trunk(n: caffe.NetSpec, bottom: L, net: SqueezeNet) -> L:
@@ -49,17 +55,30 @@ def trunk(n: caffe.NetSpec, bottom: L, net: SqueezeNet) -> L:
 
 def fcn(n: caffe.NetSpec, image: L, num_classes: int, net: SqueezeNet) -> L:
     """Add the trunk and a head at stride 8; gives `score`, N x K x H x W, for every H, W >= 1."""
-    top = trunk(n, image, net)
+    n.half = L.Pooling(image, pool=P.Pooling.AVE, kernel_size=3, stride=2, pad=1)
+    top = trunk(n, n.half, net)
+    n.score_image = _image_score(n, top, num_classes, net)
     n.score_fire9 = score(top, num_classes, net.score_lr)
-    n.upscore2 = upsample(n.score_fire9, num_classes, 3, 2)
-    n.scale_fire5 = fixed_scale(n["fire5/concat"], net.skip_scale)
-    n.score_fire5 = score(n.scale_fire5, num_classes, net.score_lr)
-    # An even fire5 is one pixel smaller than its upsampled twin, so the twin is cropped, not the skip.
-    n.upscore2c = crop(n.upscore2, n.score_fire5)
-    n.fuse_fire5 = fuse(n.upscore2c, n.score_fire5)
-    n.upscore8 = upsample(n.fuse_fire5, num_classes, 15, 8)
+    n.score_fire9i = L.Bias(n.score_fire9, n.score_image, axis=0)  # added at every place
+    below = n.score_fire9i
+    for up, fire in (("upscore2", "fire5"), ("upscore_fire5", "fire4")):
+        n[up] = upsample(below, num_classes, 3, 2)
+        n[f"scale_{fire}"] = fixed_scale(n[f"{fire}/concat"], net.skip_scale)
+        n[f"score_{fire}"] = score(n[f"scale_{fire}"], num_classes, net.score_lr)
+        # An even fire is one pixel smaller than its upsampled twin, so the twin is cropped, not the skip.
+        n[f"{up}c"] = crop(n[up], n[f"score_{fire}"])
+        n[f"fuse_{fire}"] = below = fuse(n[f"{up}c"], n[f"score_{fire}"])
+    n.upscore8 = upsample(below, num_classes, 15, 8)
     n.score = crop(n.upscore8, image)
     return n.score
+
+
+def _image_score(n: caffe.NetSpec, top: L, num_classes: int, net: SqueezeNet) -> L:
+    """Score the image as a whole (N x K), from the classifier's own end."""
+    n.conv_final = L.Convolution(top, num_output=net.classes, kernel_size=1, param=learn())
+    n.relu_conv_final = L.ReLU(n.conv_final, in_place=True)
+    n.pool_final = L.Pooling(n.relu_conv_final, pool=P.Pooling.AVE, global_pooling=True)
+    return L.InnerProduct(n.pool_final, num_output=num_classes, param=learn(net.image_lr))
 
 
 def _fire(n: caffe.NetSpec, name: str, bottom: L, squeezed: int, expanded: int) -> L:

@@ -79,7 +79,7 @@ def test_committed_file_is_fresh(name, phase):
     ("voc-fcn8s", {"score_pool4c": 5, "score_pool3c": 9, "score": 31}),
     ("voc-fcn8s-atonce", {"score_pool4c": 5, "score_pool3c": 9, "score": 31}),
     ("shapes-fcn8s", {"score_pool4c": 5, "score_pool3c": 9, "score": 31}),
-    ("voc-fcn-squeezenet", {"upscore2c": 0, "score": 8})])
+    ("voc-fcn-squeezenet", {"upscore2c": 0, "upscore_fire5c": 0, "score": 17})])
 @pytest.mark.parametrize("phase", ["train", "val", "deploy"])
 def test_crop_offsets(name, offsets, phase):
     crops = {layer.name: list(layer.crop_param.offset) for layer in emit(name, phase).layer
@@ -193,9 +193,11 @@ def test_every_image_size_to_600_fits_squeezenet():
     def pooled(size):
         return -(-(size - 3) // 2) + 1
     for size in range(1, 601):
-        fire5 = pooled(pooled((size + 2 * 10 - 7) // 2 + 1))
+        half = size // 2 + 1
+        fire4 = pooled((half + 2 * 10 - 7) // 2 + 1)
+        fire5 = pooled(fire4)
         fire9 = pooled(fire5)
-        assert fire9 >= 1 and 2 * fire9 + 1 >= fire5 and 8 * fire5 + 7 >= 8 + size
+        assert fire9 >= 1 and 2 * fire9 + 1 >= fire5 and 2 * fire5 + 1 >= fire4 and 8 * fire4 + 7 >= 17 + size
 
 
 # Files, records and the command.
