@@ -20,8 +20,9 @@ from pathlib import Path
 
 os.environ.setdefault("GLOG_minloglevel", "2")
 
-import caffe
 import numpy as np
+
+import caffe
 from caffe.proto import caffe_pb2
 from nets.prototxt import read_prototxt, write_prototxt
 
