@@ -87,4 +87,5 @@ check: $(SETUP)
 	@$(PYTHON) -m solvers --out models --check
 
 bench: $(SETUP)
-	@$(PYTHON) -m bench
+	@$(PYTHON) -m bench.step
+	@$(PYTHON) -m bench.full_size
