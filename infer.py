@@ -2,7 +2,7 @@
 
 In:   image files or folders, a trained net with its record (mean, scale, classes).
 Out:  NAME_label.png (palette), NAME_overlay.png, NAME_panel.png, on request NAME_scores.npz.
-Not here: metrics (score.py), reading files (photos.py), estimates (memory.py), colours (vis.py).
+Not here: metrics (score.py), reading files (inference/photos.py), estimates (inference/memory.py), colours (vis.py).
 Source: infer.py of the FCN release for the preprocessing.
 """
 
@@ -24,11 +24,8 @@ if __name__ == "__main__":
 import numpy as np
 from PIL import Image
 
-from memory import forward_bytes, free_bytes, longest_side
-from nets import NetError
-from nets.choice import choose, how_to_get_voc, is_embedded, trained
-from nets.record import Record
-from photos import (
+from inference.memory import forward_bytes, free_bytes, longest_side
+from inference.photos import (
     PhotoError,
     enlarge_label,
     find_images,
@@ -36,6 +33,9 @@ from photos import (
     output_stems,
     read_photo,
 )
+from nets import NetError
+from nets.choice import choose, how_to_get_voc, is_embedded, trained
+from nets.record import Record
 from vis import color_seg, legend, make_palette, panel, save_label, save_rgb, vis_seg
 
 SHARE_IN_LEGEND = 0.0005  # classes of fewer pixels would crowd it; the printed list has them all

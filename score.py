@@ -2,7 +2,7 @@
 
 In:   a net whose data layer walks a split, the ids of that split; `python score.py --split NAME`.
 Out:  histograms, the four scores, the release's log lines, a table a class, JSON, label PNGs.
-Not here: data set formats (layers/), training (solvers/), layout of results (score_report.py).
+Not here: data set formats (layers/), training (solvers/), layout of results (scoring/report.py).
 Source: score.py of the FCN release (names, signatures, lines); Long et al. 2015, section 5.
 """
 
@@ -23,7 +23,7 @@ if __name__ == "__main__":
 
 import numpy as np
 
-from confusion import class_accuracy, class_iu, fast_hist, scores
+from scoring.confusion import class_accuracy, class_iu, fast_hist, scores
 
 __all__ = ["fast_hist", "compute_hist", "do_seg_tests", "seg_tests", "scores", "class_accuracy",
            "class_iu", "tally", "Tally"]
@@ -191,8 +191,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     startup.quiet_caffe()
 
     from nets.choice import choose
-    from score_report import out_path, print_report, write_report
-    from scored_net import open_split
+    from scoring.report import out_path, print_report, write_report
+    from scoring.scored_net import open_split
 
     record = choose(args.net, args.weights)
     out = Path(args.out) if args.out else out_path(record, args.split)

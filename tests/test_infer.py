@@ -15,9 +15,8 @@ from tiny_project import BLACK, BLUE, RED
 
 import caffe
 import infer
-import memory
-import photos
 import startup
+from inference import memory, photos
 from nets.choice import choose, trained
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from confusion import class_accuracy, class_iu, scores
 from nets.prototxt import write_text
 from nets.record import Record
+from scoring.confusion import class_accuracy, class_iu, scores
 
 ROOT = Path(__file__).resolve().parent
 OWN_SPLIT = "seg11valid"
