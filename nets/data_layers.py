@@ -21,13 +21,13 @@ def param_str(settings: dict[str, Any]) -> str:
 
 
 def sbdd_layer(sbdd_dir: str, split: str, mean: tuple[float, ...], **options: Any) -> tuple[L, L]:
-    """Feed SBD's images and labels; options are `mirror` and `scale`."""
+    """Feed SBD's images and labels; options are `mirror`, `scale` and `classes`."""
     return _python_layer("voc_layers", "SBDDSegDataLayer", sbdd_dir=sbdd_dir, seed=SEED, split=split,
                          mean=tuple(mean), **options)
 
 
 def voc_layer(voc_dir: str, split: str, mean: tuple[float, ...], **options: Any) -> tuple[L, L]:
-    """Feed images and labels of a folder in VOC devkit layout; options are `mirror` and `scale`."""
+    """Feed images and labels of a folder in VOC devkit layout; options are `mirror`, `scale` and `classes`."""
     return _python_layer("voc_layers", "VOCSegDataLayer", voc_dir=voc_dir, seed=SEED, split=split,
                          mean=tuple(mean), **options)
 

@@ -142,10 +142,11 @@ PHOTOGRAPHS: dict[str, Any] = dict(
     train=Feed("voc", "voc_dir", "train", _VOC.mean_bgr, dict(mirror=True)),
     val=Feed("voc", "voc_dir", "seg11valid", _VOC.mean_bgr))
 # The embedded set. Its nets start from stock fillers, made for inputs of about unit size; hence scale.
+_SHAPES_OPTIONS = dict(scale=_SHAPES.scale, classes=len(_SHAPES.classes))  # a label of another class names its file
 SHAPES: dict[str, Any] = dict(
     num_classes=len(_SHAPES.classes), normalize=True, size=(192, 256),
-    train=Feed("voc", "shapes_dir", "train", _SHAPES.mean_bgr, dict(mirror=True, scale=_SHAPES.scale)),
-    val=Feed("voc", "shapes_dir", "seg11valid", _SHAPES.mean_bgr, dict(scale=_SHAPES.scale)))
+    train=Feed("voc", "shapes_dir", "train", _SHAPES.mean_bgr, dict(mirror=True, **_SHAPES_OPTIONS)),
+    val=Feed("voc", "shapes_dir", "seg11valid", _SHAPES.mean_bgr, _SHAPES_OPTIONS))
 SHAPES_BATCH = 16
 
 # Slim: same layers and names, an eighth of the width. Dropout .5 would slow so small a net badly.

@@ -267,3 +267,10 @@ def test_wild_loss_stops(project, monkeypatch, capsys):
     with pytest.warns(RuntimeWarning, match="the loss is"):
         code, lines = command(capsys, NAME)
     assert code == 1 and len(lines) == 1 and "lower base_lr" in lines[0]
+
+
+def test_label_of_a_class_the_net_does_not_have_names_its_file(project, capsys):
+    path = Path("data/shapes/dataset/SegmentationClass/two.png")
+    Image.fromarray(np.full((20, 24), 9, np.uint8)).save(path)
+    code, lines = command(capsys, NAME)
+    assert code == 1 and len(lines) == 1 and f"label '{path}' has values 9; it wants 0 to 8" in lines[0]
