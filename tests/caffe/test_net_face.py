@@ -273,8 +273,8 @@ def test_names_that_scripts_import_from_the_private_module():
     module = importlib.import_module("caffe._caffe")
     for name in ("Blob BlobVec BoolVec DtypeVec IntVec Layer LayerParameter LayerVec Net NetVec RawBlobVec SGDSolver "
                  "Solver SolverParameter StringVec get_solver has_nccl init_log layer_type_list set_device "
-                 "set_mode_cpu set_mode_gpu set_multiprocess set_random_seed set_solver_count set_solver_rank solver_count "
-                 "solver_rank").split():
+                 "set_mode_cpu set_mode_gpu set_multiprocess set_random_seed set_solver_count set_solver_rank "
+                 "solver_count solver_rank").split():
         assert callable(getattr(module, name)) and name in module.__all__, name
     assert module.Net is caffe.Net and module.Blob is caffe.Blob and not module.has_nccl()
     assert issubclass(module.SGDSolver, module.Solver)

@@ -56,8 +56,9 @@ class SyncedMemory:
         buffer = self._device_buffer(device)
         if self.head == AT_HOST:
             buffer.copy_(self._host_buffer(), non_blocking=True)
-            self._upload = torch.cuda.Event()
-            self._upload.record()
+            if device.type == "cuda":
+                self._upload = torch.cuda.Event()
+                self._upload.record()
             self.head = SYNCED
         elif self.head == UNINITIALIZED:
             buffer.zero_()
@@ -107,7 +108,7 @@ class SyncedMemory:
 
     def _host_buffer(self) -> torch.Tensor:
         if self._host is None:
-            pin = common.device() is not common.CPU
+            pin = common.device().type == "cuda"
             self._host = torch.zeros(self.count, dtype=torch.float32, pin_memory=pin)
         return self._host
 
@@ -116,7 +117,7 @@ class SyncedMemory:
             if self._device is not None and self.head == AT_DEVICE:
                 self._host_buffer().copy_(self._device)  # type: ignore[arg-type]
                 self.head = AT_HOST
-            self._device = torch.empty(self.count, dtype=torch.float32, device=device)
+            self._device = torch.zeros(self.count, dtype=torch.float32, device=device)
             if self.head == SYNCED:
                 self.head = AT_HOST
         return self._device
