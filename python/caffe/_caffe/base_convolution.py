@@ -30,7 +30,7 @@ class BaseConvolutionLayer(Layer):
     transposed = False
 
     @property
-    def any_strides(self) -> bool:
+    def any_strides(self) -> bool:  # type: ignore[override]
         """Tell whether blobs may stand with channels last: the planar convolutions, which gain from it."""
         return self.num_spatial_axes == 2 and self.channel_axis == 1 and not self.transposed
 

@@ -95,6 +95,7 @@ class SyncedMemory:
                 self._views.clear()
             buffer = next(iter(self._views.values()))._base if self._views else torch.empty(self.count)
             n, c, h, w = shape
+            assert buffer is not None
             view = self._views[shape] = buffer[: n * c * h * w].view(n, h, w, c).permute(0, 3, 1, 2)
         self._pixels, self.head = view, AT_PIXELS
         return view
@@ -103,7 +104,8 @@ class SyncedMemory:
         """Bring values that stand with channels last into the host buffer."""
         if self.head == AT_PIXELS:
             values = self._pixels
-            self._host_buffer()[: values.numel()].view(values.shape).copy_(values)  # type: ignore[union-attr]
+            assert values is not None
+            self._host_buffer()[: values.numel()].view(values.shape).copy_(values)
             self.head = AT_HOST
 
     def _host_buffer(self) -> torch.Tensor:
