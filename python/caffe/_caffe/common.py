@@ -12,14 +12,10 @@ import os
 import warnings
 from collections.abc import Iterator
 
-# Threads that wait for each other must not hold a core that another process could use: with one busy neighbour on
-# two cores, spinning made a training step take 3.4 s instead of 0.1 s. Read once, when torch loads its OpenMP.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+import torch
 
-import torch  # noqa: E402
-
-from .errors import CaffeError  # noqa: E402
-from .rng import RNG  # noqa: E402
+from .errors import CaffeError
+from .rng import RNG
 
 TRAIN = 0
 TEST = 1
