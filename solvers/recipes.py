@@ -75,7 +75,7 @@ RECIPES: Dict[str, Recipe] = {
         score="classification"),
     "shapes-fcn32s": shapes("models/shapes-vgg16/shapes-vgg16-fcn.caffemodel", 0.008, 3200),
     "shapes-fcn16s": shapes(weights_of("shapes-fcn32s"), 0.006, 1600),
-    "shapes-fcn8s": shapes(weights_of("shapes-fcn16s"), 0.004, 1600),
+    "shapes-fcn8s": shapes(weights_of("shapes-fcn16s"), 0.004, 2400),
 }
 
 
