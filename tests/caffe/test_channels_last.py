@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import caffe
 import numpy as np
 import pytest
+
+import caffe
 
 NET = """
 layer { name: "data" type: "Input" top: "data" top: "label"
