@@ -117,6 +117,7 @@ def tally(net: Any, save_dir: str | Path | None, dataset: Iterable[str], layer: 
     classes = net.blobs[layer].shape[1]
     counted = Tally(np.zeros((classes, classes), np.int64))
     if save_dir:
+        # DEVIATION D24: the release stops at a folder that is there.
         Path(save_dir).mkdir(parents=True, exist_ok=True)
     loss = 0.0
     for name in dataset:
@@ -158,7 +159,7 @@ def _label_and_prediction(net: Any, layer: str, gt: str,
                          f"{truth.shape}; want (1, K, H, W) and (1, 1, H, W); check the net's Crop")
     label, classes = truth[0, 0].astype(np.int64), score.shape[1]
     wrong = (label >= classes) & (label != IGNORE) | (label < 0)
-    if wrong.any():
+    if wrong.any():  # DEVIATION D23: the release leaves such pixels out.
         raise ValueError(f"scoring '{name}': label {label[wrong][0]}, want 0 to {classes - 1} or "
                          f"{IGNORE}; the label, or the net's number of classes, is wrong")
     return label, score[0].argmax(0)

@@ -21,7 +21,7 @@ def randint_py2(rng: random.Random, n: int) -> int:
 
 def with_replacement(n: int, seed: int | None) -> Iterator[int]:
     """Draw indices in [0, n) independently, as the release did; None seeds from the system."""
-    rng = random.Random(seed)
+    rng = random.Random(seed)  # DEVIATION D22: the release seeds and draws from the global generator.
     while True:
         yield randint_py2(rng, n)
 

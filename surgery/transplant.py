@@ -69,7 +69,7 @@ def _plan_layer(new_net: caffe.Net, net: caffe.Net, layer: str, suffix: str,
                 "dropping", layer, i, note=f"'{new_layer}' has {len(new_blobs)} blobs"))
             continue
         given, into = blobs[i].data, new_blobs[i].data
-        if given.size != into.size:
+        if given.size != into.size:  # DEVIATION D20: the release repeats or cuts the source.
             raise SurgeryError(
                 f"transplant: layer '{layer}' blob {i} has shape {given.shape} ({given.size} "
                 f"numbers), '{new_layer}' wants {into.shape} ({into.size}); rename the layer if it "
@@ -109,7 +109,7 @@ def expand_score(new_net: caffe.Net, new_layer: str, net: caffe.Net, layer: str)
                            f"{len(new_blobs)}; give both a bias, or neither")
     report, writes = Report(), []
     for i in range(len(blobs)):
-        # Caffe: a bias read from an old file may be (1, 1, 1, k); this broke the release's version.
+        # DEVIATION D21: the release takes a bias for (1, 1, 1, k), as old files have it, and stops at (k,).
         given, into = _by_class(blobs[i].data, i), _by_class(new_blobs[i].data, i)
         if given.shape[1] != into.shape[1] or len(given) > len(into):
             raise SurgeryError(

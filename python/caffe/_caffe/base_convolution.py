@@ -125,7 +125,7 @@ class BaseConvolutionLayer(Layer):
                       f"in {shape}, want {self.channels}")
         spatial = shape[axis + 1:]
         out = tuple(self.output_length(length, i) for i, length in enumerate(spatial))
-        if any(length < 1 for length in out):
+        if any(length < 1 for length in out):  # DEVIATION D17: Caffe rounds towards zero here.
             self.fail(f"bottom {shape} gives an output of {out}; kernel {self.kernel}, pad {self.pad}, stride "
                       f"{self.stride}, dilation {self.dilation} want a larger bottom or more pad")
         self._top_shape = (*shape[:axis], self.num_output, *out)

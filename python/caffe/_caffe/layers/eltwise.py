@@ -64,6 +64,7 @@ class EltwiseLayer(Layer):
             out.mul_(x)
 
     def _forward_sum(self, xs, out):
+        # DEVIATION D19: Caffe zeroes the top first, which in place is the first bottom.
         if self.coeff[0] == 1:
             torch.add(xs[0], xs[1], alpha=self.coeff[1], out=out)
         else:

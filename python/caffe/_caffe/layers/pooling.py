@@ -144,7 +144,7 @@ class PoolingLayer(Layer):
         # Caffe: with a second top the places are read from there.
         index = top[1].read_data().to(torch.int64) if len(top) > 1 else self._index
         n, c, h, w = dx.shape
-        inside = index >= 0  # -1: a window in which nothing beat -FLT_MAX
+        inside = index >= 0  # DEVIATION D18: where nothing beat -FLT_MAX, Caffe writes out of bounds.
         grad = torch.zeros(n * c, h * w, device=dx.device).scatter_add_(
             1, index.clamp_min(0).reshape(n * c, -1), (dy * inside).reshape(n * c, -1))
         dx.copy_(grad.view(dx.shape))
