@@ -102,3 +102,30 @@ def test_sizes_change_on_the_fly(tmp_path, size):
         net.blobs["label"].reshape(1, 1, *size[2:])
         run(net, 6)
     np.testing.assert_allclose(hidden.blobs["crop"].data, seen.blobs["crop"].data, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("other", [
+    'type: "InnerProduct" bottom: "c1" inner_product_param { num_output: 3 weight_filler { type: "msra" } }',
+    'type: "Scale" bottom: "c1" scale_param { axis: 0 num_axes: 2 filler { type: "uniform" } }',
+    'type: "Pooling" bottom: "c1" pooling_param { pool: AVE kernel_size: 2 }',
+    'type: "Flatten" bottom: "c1"'])
+def test_a_split_may_feed_layers_that_want_caffes_order(tmp_path, other):
+    text = NET.split('layer { name: "p1"')[0].replace('top: "data" top: "label"', 'top: "data"')
+    text = text.replace(" shape { dim: 1 dim: 1 dim: 13 dim: 10 }", "") + f'''
+layer {{ name: "c2" type: "Convolution" bottom: "c1" top: "c2" convolution_param {{ num_output: 8 kernel_size: 1 }} }}
+layer {{ name: "other" {other} top: "other" }}'''
+    (tmp_path / "net.prototxt").write_text("force_backward: true\n" + text)
+    results = []
+    for look in (False, True):
+        caffe.set_random_seed(3)
+        net = caffe.Net(str(tmp_path / "net.prototxt"), caffe.TRAIN)
+        if look:
+            assert all(blob.data is not None and blob.diff is not None for blob in net.blobs.values())
+        for seed in (1, 2):
+            net.blobs["data"].data[...] = np.random.default_rng(seed).normal(size=net.blobs["data"].shape)
+            net.forward()
+            net.blobs["other"].diff[...] = 1
+            net.backward()
+        results.append([net.blobs["other"].data, net.blobs["data"].diff, *(b.diff for b in net.params["c1"])])
+    for hidden, seen in zip(*results, strict=True):
+        np.testing.assert_allclose(hidden, seen, rtol=1e-4, atol=1e-5)

@@ -148,20 +148,22 @@ class Blob:
         for memory in (self._data, self._diff):
             memory.may_be_pixels = memory.head == UNINITIALIZED
 
+    # The memory may be another blob's, too (Split), whose layers take any strides while this one's do not.
     def _read(self, memory: SyncedMemory) -> torch.Tensor:
-        if memory.head == AT_PIXELS:
+        if memory.head == AT_PIXELS and self._may_be_pixels:
             view = memory.pixels(self._shape)
             if view is not None and common.device() is common.CPU:
                 return view
         return self._shaped(memory.read())
 
     def _write(self, memory: SyncedMemory) -> torch.Tensor:
-        if memory.may_be_pixels and len(self._shape) == 4 and common.device() is common.CPU:
+        if (self._may_be_pixels and memory.may_be_pixels and len(self._shape) == 4
+                and common.device() is common.CPU):
             return memory.write_pixels(self._shape)
         return self._shaped(memory.write())
 
     def _edit(self, memory: SyncedMemory) -> torch.Tensor:
-        if memory.head == AT_PIXELS:
+        if memory.head == AT_PIXELS and self._may_be_pixels:
             view = memory.pixels(self._shape)
             if view is not None and common.device() is common.CPU:
                 return view
