@@ -96,6 +96,14 @@ def test_l1_decay_adds_the_sign():
     np.testing.assert_allclose(got, 0.5 - 0.2 * (np.array([3, -4]) + 0.3), rtol=1e-6)
 
 
+def test_frozen_weights_survive_a_gradient_of_inf():
+    s = solver('base_lr: 0.1 lr_policy: "fixed" momentum: 0.9')
+    s.net.params_lr[0] = 0.0
+    s.net.params["ip"][0].diff[...] = np.inf
+    s.apply_update()
+    assert (s.net.params["ip"][0].data == 0.5).all()
+
+
 def test_apply_update_counts_and_leaves_the_update_in_the_diff():
     s = solver('base_lr: 0.1 lr_policy: "fixed"')
     s.net.params["ip"][0].diff[...] = 1

@@ -125,7 +125,8 @@ class SGDSolver(Solver):
         # whenever lr changes. sgd_solver.cpp, ComputeUpdateValue.
         history = block.history[0]
         torch._foreach_mul_(history, self.param.momentum)
-        torch._foreach_add_(history, block.diff, alpha=local_rate)
+        if local_rate:  # Caffe: BLAS leaves out a product with 0, so what is frozen survives a gradient of inf
+            torch._foreach_add_(history, block.diff, alpha=local_rate)
         torch._foreach_copy_(block.diff, history)
 
     # -- blocks --------------------------------------------------------------------------------
