@@ -118,8 +118,9 @@ def test_relu_at_zero_counts_as_negative():
     assert diffs[0].tolist() == [0.5, 0.5, 1]
 
 
-def test_sigmoid_far_out_is_exactly_0_and_1():
+def test_sigmoid_far_out_is_exactly_0_and_1_and_precise_before():
     assert run('type: "Sigmoid"', [-100, 0, 100])[0].tolist() == [0, 0.5, 1]
+    np.testing.assert_allclose(run('type: "Sigmoid"', [-18, -10])[0], [1.5229979e-08, 4.539787e-05], rtol=1e-6)
 
 
 def test_power_constants_and_roots():

@@ -21,9 +21,9 @@ class SigmoidLayer(Layer):
 
     def forward(self, bottom, top):
         """Top = 1 / (1 + exp(-x))."""
-        # Caffe: computed as 0.5 tanh(0.5 x) + 0.5: exactly 0 or 1 far out, where torch's is not.
-        y = torch.mul(bottom[0].read_data(), 0.5, out=top[0].write_data())
-        y.tanh_().mul_(0.5).add_(0.5)
+        # Caffe: 0.5 tanh(0.5 x) + 0.5 in double precision, so exactly 0 below -38, and 8e-9, not 0, at -18.6.
+        y = bottom[0].read_data().to(torch.float64)
+        top[0].write_data().copy_(y.mul_(0.5).tanh_().mul_(0.5).add_(0.5))
 
     def backward(self, top, propagate_down, bottom):
         """Gradient times y (1 - y)."""

@@ -66,7 +66,7 @@ class SoftmaxWithLossLayer(LossLayer):
         loss = self._by_pixel(prob).gather(1, index).clamp_min_(FLT_MIN).log_()
         if valid_count < index.numel():
             loss.masked_fill_(~valid, 0)
-        torch.div(loss.sum(), -self._normalizer(valid_count), out=top[0].write_data())
+        torch.div(0 - loss.sum(), self._normalizer(valid_count), out=top[0].write_data())
         if len(top) > 1 and not top[1].shares_data_with(self.prob):
             top[1].share_data(self.prob)
 
