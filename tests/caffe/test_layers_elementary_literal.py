@@ -92,6 +92,17 @@ def test_concat_and_slice_take_parts_without_values():
     assert [part.shape for part in parts] == [(2, 3), (2, 0)]
 
 
+def test_scale_of_every_value_uses_no_scratch():
+    layer, bottom, top = make_layer('type: "Scale" scale_param { axis: 0 num_axes: -1 }', [[2, 3]])
+    forward(layer, bottom, top)
+    bottom[0].diff[...] = 7
+    for _ in range(2):
+        top[0].diff[...] = [5, 10]
+        layer.backward(top, [False], bottom)
+        assert layer.blobs[0].diff.tolist() == [10, 30]  # overwritten, as where there is no batch
+    assert bottom[0].diff.tolist() == [7, 7]
+
+
 def test_silence_zeroes_only_where_asked():
     layer, bottom, top = build(Case("silence", 'type: "Silence"', [(2,), (3,)], tops=0))
     for blob in bottom:

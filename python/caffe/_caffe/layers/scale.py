@@ -122,18 +122,19 @@ class ScaleLayer(Layer):
 
     def _backward_scale(self, top, bottom, learned):
         in_place = top[0] is bottom[0]
-        x = self.saved.edit_data() if in_place else bottom[0].read_data()
+        x, dy = (self.saved.edit_data() if in_place else bottom[0].read_data()), top[0].read_diff()
+        scale = self._scale(bottom)
+        outer, size, inner = self.view
+        if outer == inner == 1:  # Caffe: with nothing to sum over, the product is the diff, and overwrites it
+            torch.mul(dy.view(scale.shape), x.view(scale.shape), out=scale.write_diff())
+            return
         # Caffe: the product lands in bottom[0]'s diff even if nobody asked for that; in
         # place, in the saved input.
-        product = torch.mul(top[0].read_diff(), x, out=x if in_place else bottom[0].write_diff())
+        product = torch.mul(dy, x, out=x if in_place else bottom[0].write_diff())
         total = product.view(self.view).sum((0, 2))
-        outer, size, inner = self.view
         # Caffe: with nothing to sum over outside, a learned scale's diff is overwritten, not added
-        # to, unless the scale is one number and there is something to sum over inside.
-        # scale_layer.cpp, Backward_cpu.
-        overwritten = outer == 1 and (size > 1 or inner == 1)
-        scale = self._scale(bottom)
-        if learned and not overwritten:
+        # to, unless the scale is one number. scale_layer.cpp, Backward_cpu.
+        if learned and (outer > 1 or size == 1):
             scale.edit_diff().view(-1).add_(total)
         else:
             scale.write_diff().view(-1).copy_(total)
