@@ -33,8 +33,8 @@ class SqueezeNet:
 
     pad: int = 10  # of conv1; with less, pool8 has no output for the smallest images
     classes: int = 1000  # of the classifier, whose scores over the whole image are the context
-    dropout: float | None = None  # ratio of drop9; None: no such layer
-    skip_scale: float = 0.05  # fire5's features are larger than fire9's; fixed, as at-once FCN-8s has it
+    dropout: float | None = 0.5  # ratio of drop9, as published; None: no such layer
+    skip_scale: float = 0.05  # fire5 and fire4 are some 30 times fire9; fixed, as at-once FCN-8s has it
     score_lr: float = 10  # the scores start at zero and learn this much faster than the trunk
     image_lr: float = 100  # the same for the image's, whose bottom is ten times smaller
 

@@ -67,8 +67,8 @@ RECIPES: Dict[str, Recipe] = {
     "voc-fcn8s": heavy(weights_of("voc-fcn16s"), 1e-14),
     "voc-fcn8s-atonce": heavy(VGG16_FCN, 1e-10, max_iter=300000),
     "voc-fcn-squeezenet": Recipe(
-        "voc", "models/ilsvrc-nets/squeezenet_v1.0.caffemodel", base_lr=4e-4, max_iter=3600, step=600,
-        momentum=0.9, lr_policy="poly", power=0.9, clip_gradients=5, snapshot=200, test_iter=101, random_seed=0),
+        "voc", "models/ilsvrc-nets/squeezenet_v1.0.caffemodel", base_lr=4e-4, max_iter=2400, step=600,
+        momentum=0.9, lr_policy="poly", power=0.9, clip_gradients=0.5, snapshot=200, test_iter=101, random_seed=0),
     "shapes-vgg16": Recipe(
         "shapes", None, base_lr=0.008, max_iter=950, step=190, surgery=("identity_plus",), momentum=0.9,
         lr_policy="poly", power=0.9, clip_gradients=3, snapshot=100, test_iter=25, random_seed=0,
