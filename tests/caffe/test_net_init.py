@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import caffe
+from caffe._caffe import caffemodel
 from tests.bvlc import run_bvlc
 from tests.caffe.net_cases import CASES, CHAIN, DATA, LOSS, TWO, dummy, full, layer
 from tests.reference import record_net
@@ -103,6 +104,25 @@ def test_split_tops_are_the_bottom_before_any_forward():
     assert (n.blobs["data_data_0_split_1"].data == 4).all()
     n.blobs["target"].data[...] = 6
     assert (n.blobs["f"].data == 6).all()
+
+
+GIVEN = """layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 3 } } }
+layer { name: "y" type: "InnerProduct" bottom: "x" top: "y" inner_product_param { num_output: 2 }
+  blobs { shape { dim: 2 dim: 3 } data: [1, 2, 3, 4, 5, %s] } blobs { num: 1 channels: 1 height: 1 width: 2
+  data: 7 data: 8 } }"""
+
+
+def test_weights_in_a_prototxt_are_used(tmp_path):
+    (tmp_path / "net.prototxt").write_text(GIVEN % 6)
+    net = caffe.Net(str(tmp_path / "net.prototxt"), caffe.TEST)
+    net.blobs["x"].data[...] = 1
+    assert net.forward()["y"].tolist() == [[13, 23]]
+    assert net.params["y"][1].shape == (1, 1, 1, 2)
+    net.save(str(tmp_path / "net.caffemodel"))
+    assert [len(layer.blobs) for layer in caffemodel.read_layers(tmp_path / "net.caffemodel")] == [0, 2]
+    (tmp_path / "net.prototxt").write_text(GIVEN % "6, 7")
+    with pytest.raises(caffe.LayerError, match=r"layer 'y'.*shape \(2, 3\) has 7 numbers"):
+        caffe.Net(str(tmp_path / "net.prototxt"), caffe.TEST)
 
 
 def test_a_saved_net_keeps_its_splits_and_builds_again():

@@ -107,13 +107,13 @@ class Blob:
     @property
     def tensor(self) -> torch.Tensor:
         """Values as a contiguous torch tensor on the compute device; no copy."""
-        self._data.may_be_pixels = False
+        self._data.keep_order()
         return self._shaped(self._data.edit())
 
     @property
     def grad_tensor(self) -> torch.Tensor:
         """Gradient as a contiguous torch tensor on the compute device; no copy."""
-        self._diff.may_be_pixels = False
+        self._diff.keep_order()
         return self._shaped(self._diff.edit())
 
     # -- values for layers ---------------------------------------------------------------------

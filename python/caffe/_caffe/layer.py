@@ -13,7 +13,9 @@ from typing import Any, NoReturn
 
 from . import common
 from .blob import Blob, BlobVec
+from .blobproto import decode_blob
 from .errors import LayerError
+from .wire import WireError
 
 
 class Layer:
@@ -32,6 +34,7 @@ class Layer:
     max_num_top: int | None = None
     equal_num_bottom_top = False
     auto_top_blobs = False
+    may_run_in_place = True  # False: it still reads its bottom when its top is written
     any_strides: bool = False  # takes 4-D tensors whatever their strides: they may stand with channels last
     param_str = param_str_ = ""  # of a Python layer
 
@@ -39,7 +42,8 @@ class Layer:
         self.layer_param = layer_param
         self.name: str = layer_param.name
         self.phase: int = layer_param.phase
-        self.blobs = BlobVec()
+        self.blobs = BlobVec(self._given_blob(proto) for proto in layer_param.blobs)
+        layer_param.ClearField("blobs")
         self.loss_weights: list[float] = []
         self.param_propagate_down: list[bool] = []
 
@@ -65,12 +69,16 @@ class Layer:
         """Raise LayerError in this layer's name."""
         raise LayerError(f"layer '{self.name}' ({self.type}): {message}")
 
-    def check_blob_counts(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
-        """Refuse a wrong number of bottoms or tops.
+    def check_blobs(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
+        """Refuse a wrong number of bottoms or tops, and a top that is a bottom where that must not be.
 
         Raises:
             LayerError: naming the layer, the number given and the number wanted.
         """
+        if not self.may_run_in_place and any(one is other for one in top for other in bottom):
+            # DEVIATION D5: Caffe overwrites or reshapes the bottom it still reads.
+            self.fail(f"{self.type} Layer does not allow in-place computation; give its top a name of its own "
+                      f"(got '{', '.join(self.layer_param.top)}')")
         for word, given in (("bottom", len(bottom)), ("top", len(top))):
             exact = getattr(self, f"exact_num_{word}")
             least = getattr(self, f"min_num_{word}")
@@ -97,6 +105,19 @@ class Layer:
             if weight != 0:
                 blob.diff[...] = weight
 
+    def _given_blob(self, proto: Any) -> Blob:
+        """Return a parameter that the layer of a prototxt brings along."""
+        raw = proto.SerializeToString()
+        try:
+            values = decode_blob(raw, 0, len(raw))
+        except WireError as problem:
+            self.fail(f"blobs: {problem}")
+        blob = Blob(*values.shape)
+        blob.data.reshape(-1)[...] = values.data
+        if values.diff is not None:
+            blob.diff.reshape(-1)[...] = values.diff
+        return blob
+
     @property
     def solver_rank(self) -> int:
         """This process's number among solvers that train together."""
@@ -108,6 +129,7 @@ class LossLayer(Layer):
 
     exact_num_bottom: int | None = 2
     auto_top_blobs = True
+    may_run_in_place = False
     exact_num_top: int | None = 1
 
     def __init__(self, layer_param: Any) -> None:

@@ -213,9 +213,7 @@ class Net(NetFace):
 
         param = caffe_pb2.NetParameter(name=self.name)
         for layer in self.layers:
-            added = param.layer.add()
-            added.CopyFrom(layer.layer_param)
-            added.ClearField("blobs")
+            param.layer.add().CopyFrom(layer.layer_param)
         return param, [list(layer.blobs) for layer in self.layers]
 
     # -- hooks ---------------------------------------------------------------------------------

@@ -34,8 +34,7 @@ class SyncedMemory:
 
     def host(self) -> torch.Tensor:
         """Return the flat host tensor for reading and writing; it counts as newest from now on."""
-        self.may_be_pixels = False
-        self._leave_pixels()
+        self.keep_order()
         if self.head == AT_DEVICE:
             self._host_buffer().copy_(self._device)  # type: ignore[arg-type]
         if self._upload is not None:  # whoever writes here now must not be ahead of the copy
@@ -99,6 +98,13 @@ class SyncedMemory:
             view = self._views[shape] = buffer[: n * c * h * w].view(n, h, w, c).permute(0, 3, 1, 2)
         self._pixels, self.head = view, AT_PIXELS
         return view
+
+    def keep_order(self) -> None:
+        """Let values stand in Caffe's order from now on."""
+        self._leave_pixels()
+        if self.may_be_pixels:
+            self.may_be_pixels, self._pixels = False, None
+            self._views.clear()
 
     def _leave_pixels(self) -> None:
         """Bring values that stand with channels last into the host buffer."""

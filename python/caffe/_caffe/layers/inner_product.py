@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import torch
 
 from ..axes import canonical_axis, count
@@ -17,6 +19,7 @@ class InnerProductLayer(Layer):
 
     exact_num_bottom = 1
     exact_num_top = 1
+    may_run_in_place = False
 
     def setup(self, bottom, top):
         """Fix K, create weight and bias unless they are there."""
@@ -34,6 +37,9 @@ class InnerProductLayer(Layer):
             fill(self.blobs[0], param.weight_filler)
             if param.bias_term:
                 fill(self.blobs[1], param.bias_filler)
+        elif [blob.count for blob in self.blobs] != [prod(shape) for shape in shapes]:
+            self.fail(f"got weights of shapes {[blob.shape for blob in self.blobs]}, want {shapes}")
+        self._weight_shape = shapes[0]
         self.param_propagate_down = [True] * len(self.blobs)
 
     def reshape(self, bottom, top):
@@ -48,7 +54,7 @@ class InnerProductLayer(Layer):
         top[0].reshape(*shape[: self.axis], self.num_output)
 
     def _weight(self):
-        weight = self.blobs[0].read_data()
+        weight = self.blobs[0].read_data().view(self._weight_shape)
         return weight if self.transpose else weight.t()  # (K, num_output)
 
     def forward(self, bottom, top):
@@ -56,7 +62,7 @@ class InnerProductLayer(Layer):
         x = bottom[0].read_data().view(self._rows, self.length)
         out = top[0].write_data().view(self._rows, self.num_output)
         if len(self.blobs) > 1:
-            torch.addmm(self.blobs[1].read_data(), x, self._weight(), out=out)
+            torch.addmm(self.blobs[1].read_data().view(-1), x, self._weight(), out=out)
         else:
             torch.mm(x, self._weight(), out=out)
 
@@ -66,8 +72,8 @@ class InnerProductLayer(Layer):
         if self.param_propagate_down[0]:
             x = bottom[0].read_data().view(self._rows, self.length)
             left, right = (x, dy) if self.transpose else (dy, x)
-            self.blobs[0].edit_diff().addmm_(left.t(), right)
+            self.blobs[0].edit_diff().view(self._weight_shape).addmm_(left.t(), right)
         if len(self.blobs) > 1 and self.param_propagate_down[1]:
-            self.blobs[1].edit_diff().add_(dy.sum(0))
+            self.blobs[1].edit_diff().view(-1).add_(dy.sum(0))
         if propagate_down[0]:
             torch.mm(dy, self._weight().t(), out=bottom[0].write_diff().view(self._rows, self.length))
