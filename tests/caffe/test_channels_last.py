@@ -129,3 +129,17 @@ layer {{ name: "other" {other} top: "other" }}'''
         results.append([net.blobs["other"].data, net.blobs["data"].diff, *(b.diff for b in net.params["c1"])])
     for hidden, seen in zip(*results, strict=True):
         np.testing.assert_allclose(hidden, seen, rtol=1e-4, atol=1e-5)
+
+
+def test_tensors_are_the_memory_of_the_views_and_keep_caffes_order(tmp_path):
+    net = build(tmp_path, look=False)
+    run(net, 1)
+    blob = net.blobs["c1"]
+    assert stands_with_channels_last(blob)
+    for seed, tensor, take in ((2, blob.tensor, lambda: blob.data), (3, blob.grad_tensor, lambda: blob.diff)):
+        before = tensor.clone()
+        assert tensor.is_contiguous() and np.array_equal(take(), before.numpy())
+        run(net, seed)
+        assert not np.array_equal(take(), before.numpy())
+        tensor[0, 0, 0, 0] = 5
+        assert take()[0, 0, 0, 0] == 5

@@ -145,10 +145,6 @@ class Net(NetFace):
         except ValueError:
             return None
 
-    def has_blob(self, name: str) -> bool:
-        """Tell whether a blob of this name exists."""
-        return name in self._w.blob_names
-
     def share_with(self, other: Net) -> None:
         """Use another net's parameters, layer by layer of the same name; data only, gradients stay apart.
 
@@ -170,8 +166,6 @@ class Net(NetFace):
                                f"{got}; target params are {want}")
             for mine, theirs in zip(target.blobs, source.blobs, strict=True):
                 mine.share_data(theirs)
-
-    share_trained_layers_with = share_with
 
     def copy_from(self, path: str | os.PathLike[str]) -> None:
         """Copy weights of a caffemodel into the layers of the same names; other layers stay as they are.
@@ -198,8 +192,6 @@ class Net(NetFace):
                 target.data.reshape(-1)[...] = values.data
                 if values.diff is not None:  # Caffe: a snapshot with snapshot_diff brings gradients too. blob.cpp
                     target.diff.reshape(-1)[...] = values.diff
-
-    copy_trained_layers_from = copy_from
 
     def save(self, path: str | os.PathLike[str], write_diff: bool = False) -> None:
         """Write all layers with their parameters as a caffemodel, byte for byte as Caffe does; atomic."""

@@ -204,7 +204,7 @@ class Solver:
         """Print the mean outputs of test_iter batches, with the weights of the train net."""
         log.info(f"Iteration {self._iter}, Testing net (#{test_net_id})", "solver.cpp:347")
         net, count = self.test_nets[test_net_id], self.param.test_iter[test_net_id]
-        net.share_trained_layers_with(self.net)
+        net.share_with(self.net)
         loss, scores = 0.0, np.zeros(0, np.float32)
         for i in range(count):
             loss += net.forward_from_to(0, len(net.layers) - 1)
