@@ -239,7 +239,7 @@ def build(case: Case) -> tuple:
     layer = create_layer(param)
     bottom = [Blob(*shape) for shape in case.shapes]
     top = [bottom[0]] if case.in_place else [Blob() for _ in range(case.tops)]
-    layer.check_blob_counts(bottom, top)
+    layer.check_blobs(bottom, top)
     layer.setup(bottom, top)
     layer.reshape(bottom, top)
     layer.set_loss_weights(top)

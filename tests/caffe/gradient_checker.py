@@ -46,7 +46,7 @@ def make_layer(text, bottoms, phase=common.TRAIN, params=None):
     shared = dict(zip(param.bottom, bottom, strict=False))
     top = [shared.get(names[i]) or Blob() if i < len(names) else Blob() for i in range(count)]
     with torch.no_grad():
-        layer.check_blob_counts(bottom, top)
+        layer.check_blobs(bottom, top)
         layer.setup(bottom, top)
         layer.reshape(bottom, top)
         layer.set_loss_weights(top)

@@ -39,6 +39,15 @@ def refuse(text, shapes, words):
         ),
         ('type: "Concat" bottom: "x" bottom: "y" top: "x"', [ROW, ROW], "does not allow in-place"),
         ('type: "Slice" bottom: "x" top: "x" top: "y"', [(2, 4)], "does not allow in-place"),
+        (
+            'type: "Convolution" bottom: "x" top: "x" convolution_param { num_output: 3 kernel_size: 3 pad: 1 }',
+            [(1, 3, 4, 4)],
+            "Convolution Layer does not allow in-place computation; give its top a name of its own (got 'x')",
+        ),
+        ('type: "Pooling" bottom: "x" top: "x" pooling_param { kernel_size: 2 }', [(1, 3, 4, 4)], "in-place"),
+        ('type: "InnerProduct" bottom: "x" top: "x" inner_product_param { num_output: 3 }', [ROW], "in-place"),
+        ('type: "Crop" bottom: "x" bottom: "y" top: "x"', [(1, 3, 4, 4), (1, 3, 2, 2)], "in-place"),
+        ('type: "SoftmaxWithLoss" bottom: "x" bottom: "y" top: "x"', [ROW, (2,)], "in-place"),
     ],
 )
 def test_in_place_misuse(text, shapes, words):

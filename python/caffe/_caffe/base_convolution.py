@@ -26,6 +26,7 @@ class BaseConvolutionLayer(Layer):
 
     min_num_bottom = 1
     min_num_top = 1
+    may_run_in_place = False
     equal_num_bottom_top = True
     transposed = False
 

@@ -118,7 +118,7 @@ class NetBuilder:
     def _set_up(self, layer_id: int, layer: Layer) -> None:
         w = self.wiring
         bottom, top = w.bottom_vecs[layer_id], w.top_vecs[layer_id]
-        layer.check_blob_counts(bottom, top)
+        layer.check_blobs(bottom, top)
         with common.arithmetic():
             try:
                 layer.setup(bottom, top)

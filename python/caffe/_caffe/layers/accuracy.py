@@ -24,6 +24,7 @@ class AccuracyLayer(Layer):
 
     exact_num_bottom = 2
     min_num_top = 1
+    may_run_in_place = False
     max_num_top = 2
 
     def setup(self, bottom, top):

@@ -13,6 +13,7 @@ class CropLayer(Layer):
 
     exact_num_bottom = 2
     exact_num_top = 1
+    may_run_in_place = False
 
     def setup(self, bottom, top):
         """Read axis and offsets: none (0), one for all axes, or one for each from `axis` on."""

@@ -19,6 +19,7 @@ class PoolingLayer(Layer):
 
     exact_num_bottom = 1
     min_num_top = 1
+    may_run_in_place = False
 
     @property
     def max_num_top(self):
