@@ -113,7 +113,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             _segment(net, record, image, stem, args)
         except (PhotoError, RuntimeError, NetError, MemoryError) as error:
             failed += 1
-            print(f"error: {' '.join(str(error).split()) or 'out of memory'}", file=sys.stderr)
+            print(f"error: {_said(error, image)}", file=sys.stderr)
             continue
         if number == failed:  # the first that ran
             _warn_if_dead(net)
@@ -217,6 +217,14 @@ def _save_pictures(stem: Path, whole: np.ndarray, label: np.ndarray, record: Rec
     save_rgb(_beside(stem, "_panel.png"), panel(side_by_side, legend(entries, palette, width)))
 
 
+def _said(error: Exception, image: Path) -> str:
+    """The message in one line, with the image's name."""
+    text = " ".join(str(error).split())
+    if not text or "can't allocate memory" in text:  # what the kernels say when memory is out
+        text = "out of memory; --max-side N would need less"
+    return text if str(image) in text else f"'{image}': {text}"
+
+
 def _save_scores(stem: Path, score: np.ndarray, record: Record) -> None:
     """Write `probability` (K, h, w) float32 at the size the net saw, and `classes`."""
     path = _beside(stem, "_scores.npz")
@@ -225,6 +233,10 @@ def _save_scores(stem: Path, score: np.ndarray, record: Record) -> None:
         with open(part, "wb") as stream:
             np.savez(stream, probability=softmax(score), classes=np.array(record.classes))
         os.replace(part, path)
+    except OSError as error:
+        if error.errno:
+            error.filename = str(path)  # not the temporary name
+        raise
     finally:
         part.unlink(missing_ok=True)
 

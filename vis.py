@@ -157,6 +157,10 @@ def _write_png(path: Path, image) -> None:  # noqa: ANN001
         with open(part, "wb") as file:
             image.save(file, format="PNG", compress_level=3)
         os.replace(part, path)
+    except OSError as error:
+        if error.errno:
+            error.filename = str(path)  # not the temporary name
+        raise
     finally:
         part.unlink(missing_ok=True)
 

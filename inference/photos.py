@@ -7,6 +7,7 @@ Not here: nets; reading images together with labels (layers/, which take pixels 
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from collections.abc import Iterable, Sequence
@@ -18,6 +19,7 @@ from PIL import Image, ImageOps
 SUFFIXES = {".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm",
             ".pgm", ".pbm", ".pnm", ".jp2", ".tga"}
 OUTPUTS = ("_label.png", "_overlay.png", "_panel.png", "_scores.npz")
+LONGEST_STEM = 200  # bytes; file systems take 255 with ending and temporary mark
 # What PIL raises on files that are truncated, empty or of another kind.
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error,
               Image.DecompressionBombError)
@@ -47,10 +49,12 @@ def find_images(names: Sequence[str], out: Path) -> list[Path]:
             if not files:
                 raise PhotoError(f"'{name}': no images in this folder; known are "
                                  f"{' '.join(sorted(SUFFIXES))}")
-        elif path.exists():
+        elif path.is_file():
             files = [path]
         else:
-            raise PhotoError(f"'{name}': no such file or folder")
+            raise PhotoError(f"'{name}': not a file that can be read again (a pipe, a device); save "
+                             f"the picture as a file first" if os.path.exists(name)
+                             else f"'{name}': no such file or folder")
         for file in files:
             found.setdefault(file.resolve(), file)
     return list(found.values())
@@ -59,17 +63,18 @@ def find_images(names: Sequence[str], out: Path) -> list[Path]:
 def output_stems(images: Iterable[Path], out: Path) -> dict[Path, Path]:
     """Give every image a stem in `out` of its own, so that none overwrites another or any input.
 
-    The first `x.jpg` gets `x`, the next image called x gets `x-2`, then `x-3`.
+    The first `x.jpg` gets `x`, the next image called x gets `x-2`, then `x-3`; a name so long that
+    its results could not be written is cut.
     """
     images = list(images)
     inputs = {_folded(image) for image in images}
     stems: dict[Path, Path] = {}
     taken: set[str] = set()
     for image in images:
-        number, stem = 1, image.stem
+        number, stem = 1, _cut(image.stem)
         while stem.lower() in taken or inputs & {_folded(out / f"{stem}{end}") for end in OUTPUTS}:
             number += 1
-            stem = f"{image.stem}-{number}"
+            stem = f"{_cut(image.stem)}-{number}"
         taken.add(stem.lower())
         stems[image] = out / stem
     return stems
@@ -84,7 +89,8 @@ def image_size(path: Path) -> tuple[int, int]:
     with _opened(path) as image:
         width, height = image.size
         try:
-            turn = image.getexif().get(_ORIENTATION, 1)
+            # Not image.getexif(): of a PNG it reads all pixels, to find what comes after them.
+            turn = Image.Image.getexif(image).get(_ORIENTATION, 1)
         except UNREADABLE as error:
             raise _unreadable(path, error) from error
     return (width, height) if turn in _TRANSPOSING else (height, width)
@@ -154,6 +160,11 @@ def _unreadable(path: Path, error: Exception) -> PhotoError:
         return PhotoError(f"'{path}': not an image, or of a kind that is not known here")
     reason = getattr(error, "strerror", None) or str(error)
     return PhotoError(f"'{path}': cannot be read as an image ({reason}); fetch or save it again")
+
+
+def _cut(stem: str) -> str:
+    """At most LONGEST_STEM bytes of a file's name, whole characters."""
+    return os.fsencode(stem)[:LONGEST_STEM].decode(errors="ignore") or "image"
 
 
 def _folded(path: Path) -> str:

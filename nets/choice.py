@@ -7,6 +7,7 @@ Not here: writing records (record.py), running nets (infer.py, score.py).
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -61,21 +62,13 @@ def choose(net: str | None = None, weights: str | None = None) -> Record:
     models = models_folder()
     if weights is not None:
         return _of_weights(net, Path(weights), models)
+    if net is not None:
+        return _named(net, models)
     nets = trained(models)
-    if net is None:
-        if not nets:
-            raise NetError(f"no trained net in '{models}'; train one (`make fcn32s`), or give "
-                           f"--net and --weights")
-        return nets[0]
-    for record in nets:
-        if record.net == net:
-            return record
-    have = ", ".join(record.net for record in nets) or "none yet"
-    if (models / net).is_dir():
-        raise NetError(f"net '{net}': no weights '{models / net / net}.caffemodel'; train it "
-                       f"(`make {net}`) or give --weights; trained here: {have}")
-    raise NetError(f"net '{net}': unknown; trained here: {have}; nets with prototxts: "
-                   f"{_folders(models)}")
+    if not nets:
+        raise NetError(f"no trained net in '{models}'; train one (`make fcn32s`), or give "
+                       f"--net and --weights")
+    return nets[0]
 
 
 def is_embedded(record: Record) -> bool:
@@ -88,6 +81,22 @@ def how_to_get_voc() -> str:
     return (f"the weights that the paper's authors released know the 20 classes of PASCAL VOC: "
             f"fetch {RELEASED_VOC} (513 MB) to models/voc-fcn8s/voc-fcn8s.caffemodel, or train "
             f"with `make DATASET=voc fcn8s`")
+
+
+def _named(net: str, models: Path) -> Record:
+    """The published weights of one net, whatever the files of the others are like."""
+    weights = models / net / f"{net}.caffemodel"
+    if record_path(weights).exists() and weights.exists():
+        return _openable(load_record(weights), models, weights)
+    if weights.exists():
+        return _without_record(net, models, weights)
+    nets = trained(models)
+    have = ", ".join(record.net for record in nets) or "none yet"
+    if (models / net).is_dir():
+        raise NetError(f"net '{net}': no weights '{models / net / net}.caffemodel'; train it "
+                       f"(`make {net}`) or give --weights; trained here: {have}")
+    raise NetError(f"net '{net}': unknown; trained here: {have}; nets with prototxts: "
+                   f"{_folders(models)}")
 
 
 def _of_weights(net: str | None, weights: Path, models: Path) -> Record:
@@ -146,7 +155,7 @@ def _known_classes(net: str) -> tuple | None:
 
 def _segments(deploy: Path) -> bool:
     """Whether this is a net for segmentation, not a classifier: it has a blob `score`."""
-    return deploy.is_file() and 'top: "score"' in deploy.read_text(encoding="utf-8")
+    return deploy.is_file() and b'top: "score"' in deploy.read_bytes()
 
 
 def _folder_of(weights: Path, models: Path) -> str | None:
@@ -163,4 +172,5 @@ def _folders(models: Path) -> str:
 
 
 def _mean_iu(record: Record) -> float:
-    return float(record.scores.get("mean_iu", 0.0))
+    mean_iu = record.scores.get("mean_iu", 0.0)
+    return mean_iu if math.isfinite(mean_iu) else 0.0  # nan where nothing was labelled

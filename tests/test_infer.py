@@ -3,8 +3,10 @@
 import errno
 import json
 import os
+import struct
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -211,6 +213,57 @@ def test_an_image_for_which_memory_would_not_do_is_refused_with_a_remedy(project
     assert np.array(label_of("output/x_label.png")).shape == (100, 400)
 
 
+def huge_png(path, width, height):
+    """The header of a PNG of this size and a few of its pixels."""
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    Path(path).write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(99)))
+                           + chunk(b"IEND", b""))
+
+
+def test_a_huge_png_is_refused_by_its_header(project, capsys):
+    huge_png("x.png", 2**31 - 1, 2**31 - 1)
+    assert infer.main(["x.png"]) == 1
+    assert f"error: 'x.png': {2**31 - 1} x {2**31 - 1} pixels need" in capsys.readouterr().err
+
+
+def test_memory_that_runs_out_all_the_same_names_the_image(project, monkeypatch, capsys):
+    def full(*_):
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried")
+
+    save([[RED]], "x.png")
+    monkeypatch.setattr(infer, "read_photo", full)
+    assert infer.main(["x.png"]) == 1
+    assert "error: 'x.png': out of memory; --max-side N would need less\n" in capsys.readouterr().err
+
+
+def test_a_pipe_is_refused_before_it_is_waited_for(project):
+    os.mkfifo("x.jpg")
+    with pytest.raises(photos.PhotoError, match="'x.jpg': not a file that can be read again"):
+        infer.main(["x.jpg"])
+
+
+def test_names_that_leave_no_room_for_an_ending_are_cut(project):
+    for first in "ab":
+        save([[RED]], "ü" * 124 + f"{first}.png")
+    save([[RED]], "b.png")
+    assert infer.main(sorted(map(str, Path().glob("*.png")))) == 0
+    assert sorted(path.name for path in Path("output").glob("*_label.png")) == [
+        "b_label.png", "ü" * 100 + "-2_label.png", "ü" * 100 + "_label.png"]
+
+
+def test_a_name_that_is_no_text_does_not_stop_the_others(project):
+    for name in (b"\xff\xfe.png", b"y.png"):
+        save([[RED]], os.fsdecode(name))
+    done = run_command(project, os.fsdecode(b"\xff\xfe.png"), "y.png", PYTHONIOENCODING="ascii:strict")
+    assert (done.returncode, done.stderr) == (0, "") and "2 of 2 images done" in done.stdout
+    assert "\\udcff\\udcfe.png: 1x1" in done.stdout
+
+
+
+
 def test_estimate_counts_the_blobs_of_a_padded_net_exactly(tmp_path):
     path = tmp_path / "net.prototxt"
     path.write_text("""
@@ -280,6 +333,9 @@ COMPILED = startup._is_compiled(Path(caffe.__file__).parent)
     ("tiny.caffemodel", lambda old: b"", "empty"),
     ("tiny.caffemodel", lambda old: b"\x89PNG\r\n\x1a\n" + bytes(50), "caffemodel"),
     ("deploy.prototxt", lambda old: old.replace(b"num_output", b"num_outputs"), "line 5"),
+    ("deploy.prototxt", lambda old: old[:-5], "The file ends early"),
+    ("deploy.prototxt", lambda old: b"\xff\xd8\xff\xe0", "deploy.prototxt: this is a JPEG image"),
+    ("deploy.prototxt", lambda old: b"", "deploy.prototxt: the file is empty"),
     ("deploy.prototxt", lambda old: old.replace(b'"Convolution"', b'"Convolutoin"'), "Unknown layer type"),
     ("deploy.prototxt", lambda old: old.replace(b'bottom: "data"', b'bottom: "date"'), "date"),
     ("deploy.prototxt", lambda old: old.replace(b"num_output: 3", b"num_output: 4"), "shape mismatch"),
@@ -290,7 +346,7 @@ def test_a_broken_file_of_the_net_is_one_line_and_a_code(project, capsys, file, 
     path = Path("models/tiny", file)
     path.write_bytes(change(path.read_bytes()))
     save([[RED]], "x.png")
-    assert startup.run(lambda: infer.main(["x.png"])) == 1
+    assert startup.run(lambda: infer.main(["x.png", "--net", "tiny"])) == 1
     errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1 and message in errors[0]
     assert not list(project.glob("output/*"))
@@ -308,6 +364,15 @@ def test_a_full_disk_is_one_line_and_leaves_no_half_file(project, monkeypatch, c
     assert not list(project.glob("output/*")) and not list(project.glob("output/.*"))
 
 
+def test_a_broken_neighbour_does_not_stop_a_net_asked_for(project):
+    tiny_project.make_net(project, name="other")
+    Path("models/other/other.json").write_text("{")
+    Path("models/other/deploy.prototxt").write_bytes(b"\xff")
+    assert choose("tiny").net == "tiny"
+
+
+
+
 def test_a_snapshot_takes_the_record_of_its_net(project):
     snapshot = project / "models/tiny/snapshot/train_iter_3.caffemodel"
     snapshot.parent.mkdir()
@@ -317,10 +382,10 @@ def test_a_snapshot_takes_the_record_of_its_net(project):
     assert record.weights == str(snapshot)
 
 
-def run_command(cwd, *arguments):
+def run_command(cwd, *arguments, **variables):
     path = os.pathsep.join([*map(str, sys.path), str(ROOT)])
     return subprocess.run([sys.executable, str(ROOT / "infer.py"), *arguments], cwd=cwd, text=True,
-                          capture_output=True, env={**os.environ, "PYTHONPATH": path})
+                          capture_output=True, env={**os.environ, "PYTHONPATH": path, **variables})
 
 
 def test_command_line_gives_one_line_and_a_code(project):
