@@ -7,32 +7,33 @@ Not here: what the nets say (zoo).
 
 from __future__ import annotations
 
-import argparse
 import sys
+
+import startup
+
+if __name__ == "__main__":
+    startup.ensure_environment()
+
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from nets import NetError
 from nets.prototxt import is_fresh, write_prototxt
 from nets.zoo import DIRS, ZOO, emit, phases
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Emit or check; gives the exit status."""
+    """Emit or check; gives the exit status. Faults are raised (startup.run makes lines of them)."""
     args = _arguments(argv)
     dirs = {key: getattr(args, key) for key in DIRS}
     stale: list[Path] = []
-    try:
-        for name in args.names or ZOO:
-            for phase in phases(name):
-                path, net = Path(args.out) / name / f"{phase}.prototxt", emit(name, phase, **dirs)
-                if not args.check:
-                    write_prototxt(net, path)
-                elif not is_fresh(net, path):
-                    stale.append(path)
-    except (NetError, OSError) as error:
-        print(f"nets: {error}", file=sys.stderr)
-        return 1
+    for name in args.names or ZOO:
+        for phase in phases(name):
+            path, net = Path(args.out) / name / f"{phase}.prototxt", emit(name, phase, **dirs)
+            if not args.check:
+                write_prototxt(net, path)
+            elif not is_fresh(net, path):
+                stale.append(path)
     if stale:
         print("nets: not what the zoo says: " + " ".join(str(path) for path in stale)
               + f"; run: python -m nets --out {args.out}", file=sys.stderr)
@@ -53,4 +54,5 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    startup.quiet_caffe()
+    sys.exit(startup.run(main))

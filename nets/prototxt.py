@@ -8,6 +8,7 @@ Not here: what the messages say.
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from pathlib import Path
 from typing import Any, Union
@@ -29,6 +30,15 @@ def write_text(text: str, path: PathLike) -> None:
     """Write text in UTF-8 to `path`, by way of a temporary file beside it."""
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        _write_whole(text, target)
+    except OSError as error:
+        if error.errno:
+            error.filename = str(target)  # not the temporary name
+        raise
+
+
+def _write_whole(text: str, target: Path) -> None:
     handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=str(target.parent))
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as stream:
@@ -47,14 +57,20 @@ def read_prototxt(path: PathLike, message: Any) -> Any:
     Raises:
         NetError: no such file, or the text is not of this message; says the line.
     """
+    remedy = "correct it, or write the zoo's again with `python -m nets`"
     try:
         text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise NetError(f"prototxt '{path}': cannot be read ({error})") from error
+    except OSError as error:
+        raise NetError(f"prototxt '{path}': cannot be read ({error.strerror}); {remedy}") from error
+    except UnicodeDecodeError as error:
+        raise NetError(f"prototxt '{path}': got a file that is not text, want a {message.DESCRIPTOR.name}; "
+                       f"{remedy}") from error
     try:
         return text_format.Parse(text, message)
     except text_format.ParseError as error:
-        raise NetError(f"prototxt '{path}': not a {message.DESCRIPTOR.name}: {error}") from error
+        what = re.sub(r"^\d+:\d+ : ", "", str(error))
+        line = f", line {error.GetLine()}" if error.GetLine() else ""
+        raise NetError(f"prototxt '{path}'{line}: not a {message.DESCRIPTOR.name}: {what} {remedy}") from error
 
 
 def is_fresh(message: Any, path: PathLike) -> bool:

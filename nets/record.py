@@ -8,7 +8,9 @@ Not here: computing scores (score.py), choosing nets (infer.py).
 from __future__ import annotations
 
 import json
+import math
 import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Union
@@ -17,6 +19,36 @@ from nets import NetError
 from nets.prototxt import write_text
 
 PathLike = Union[str, "os.PathLike[str]"]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+def _is_row(value: Any, fits: Callable[[Any], bool]) -> bool:
+    return isinstance(value, (list, tuple)) and all(map(fits, value))
+
+
+def _is_finite(value: Any) -> bool:
+    return _is_number(value) and math.isfinite(value)
+
+
+# Key, check, what is wanted.
+_CHECKS: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
+    ("net", _is_text, "a name"),
+    ("deploy", _is_text, "the path of a prototxt"),
+    ("weights", _is_text, "the path of a caffemodel"),
+    ("classes", lambda v: _is_row(v, _is_text) and len(v) > 0, "a name for each channel of the score"),
+    ("mean_bgr", lambda v: _is_row(v, _is_finite) and len(v) == 3, "three numbers (B, G, R)"),
+    ("scale", lambda v: _is_finite(v) and v != 0, "a number other than 0"),
+    ("ignore_label", lambda v: _is_number(v) and v == int(v), "a whole number"),
+    ("iteration", lambda v: v is None or isinstance(v, int), "a whole number, or null"),
+    ("scores", lambda v: isinstance(v, dict) and all(map(_is_number, v.values())), "numbers by name"),
+)
 
 
 @dataclass(frozen=True)
@@ -35,12 +67,12 @@ class Record:
 
     def __post_init__(self) -> None:
         """Hold what JSON gives back as lists to tuples, and refuse what cannot feed a net."""
-        object.__setattr__(self, "classes", tuple(str(name) for name in self.classes))
+        for key, fits, want in _CHECKS:
+            value = getattr(self, key)
+            if not fits(value):
+                raise NetError(f"record of '{self.net}': {key} is {value!r:.60}, want {want}")
+        object.__setattr__(self, "classes", tuple(self.classes))
         object.__setattr__(self, "mean_bgr", tuple(float(value) for value in self.mean_bgr))
-        if len(self.mean_bgr) != 3:
-            raise NetError(f"record of '{self.net}': mean_bgr {self.mean_bgr}, want three numbers (B, G, R)")
-        if not self.classes:
-            raise NetError(f"record of '{self.net}': no classes, want a name for each channel of the score")
 
 
 def record_path(weights: PathLike) -> Path:

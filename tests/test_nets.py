@@ -15,6 +15,7 @@ from canonical import canonical_digest, learned_parameters, message_digest
 from google.protobuf.internal import api_implementation
 
 import caffe
+import startup
 from caffe.proto import caffe_pb2
 from nets import NetError, squeezenet, vgg16
 from nets.__main__ import main
@@ -236,7 +237,7 @@ def test_wrong_words_are_answered_with_the_right_ones(call, words):
 
 
 def test_unknown_name_is_one_line_and_status_1(tmp_path, capsys):
-    assert main(["voc-fcn4s", "--out", str(tmp_path)]) == 1
+    assert startup.run(lambda: main(["voc-fcn4s", "--out", str(tmp_path)])) == 1
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "voc-fcn8s-atonce" in error
 
@@ -245,8 +246,8 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "net.prototxt"
     write_prototxt(tiny_fcn(32), path)
     before = path.read_bytes()
-    monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(OSError, match="disk full"):
+    monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError(28, "disk full")))
+    with pytest.raises(OSError, match="disk full: '.*/net.prototxt'"):
         write_prototxt(tiny_fcn(8), path)
     assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["net.prototxt"]
 
@@ -254,7 +255,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
 def test_reading_says_file_and_line(tmp_path):
     path = tmp_path / "net.prototxt"
     path.write_text("layer {\n  nome: 'x'\n}\n")
-    with pytest.raises(NetError, match=r"net\.prototxt.*2:3.*nome"):
+    with pytest.raises(NetError, match=r"net\.prototxt.*, line 2: .*nome"):
         read_prototxt(path, caffe_pb2.NetParameter())
     assert not is_fresh(tiny_fcn(8), path)
 
@@ -280,7 +281,13 @@ def test_record_comes_back_as_it_was(tmp_path):
 @pytest.mark.parametrize("text, words", [
     (None, "no record at"), ("", "not JSON"), ("[1]", "want"), ('{"net": "x"}', "classes"),
     (json.dumps({**record().__dict__, "mean_bgr": [1, 2]}), "three numbers"),
-    (json.dumps({**record().__dict__, "classes": []}), "no classes"),
+    (json.dumps({**record().__dict__, "classes": []}), "classes is [], want a name for each channel"),
+    (json.dumps({**record().__dict__, "classes": "abc"}), "classes is 'abc', want"),
+    (json.dumps({**record().__dict__, "mean_bgr": [1, 2, float("nan")]}), "three numbers"),
+    (json.dumps({**record().__dict__, "mean_bgr": 128}), "mean_bgr is 128, want three numbers"),
+    (json.dumps({**record().__dict__, "scale": "big"}), "scale is 'big', want a number"),
+    (json.dumps({**record().__dict__, "scores": [0.5]}), "scores is [0.5], want numbers by name"),
+    (json.dumps({**record().__dict__, "deploy": None}), "deploy is None, want the path"),
     (json.dumps({**record().__dict__, "colour": 1}), "colour")])
 def test_a_wrong_record_is_refused_with_its_name(tmp_path, text, words):
     weights = tmp_path / "net.caffemodel"
