@@ -18,6 +18,8 @@ from nets import NetError
 from nets.prototxt import read_prototxt, write_prototxt
 from nets.record import Record
 
+ROOT = Path(__file__).resolve().parent.parent
+
 
 def open_split(record: Record, split: str,
                voc_dir: str | None = None) -> tuple[Any, list[str]]:
@@ -44,6 +46,8 @@ def open_split(record: Record, split: str,
         if "voc_dir" not in param:
             raise NetError(f"'{path}': its data layer takes no voc_dir, but {', '.join(param)}")
         param["voc_dir"] = voc_dir
+    else:
+        param.update(_from_root(param))
     ids = _read_ids(_split_file(param, split), split)
     param["split"] = split
     if "train" in split:
@@ -88,13 +92,26 @@ def _split_file(param: dict, split: str) -> Path:
     return Path(param[keys[0]], f"{split}.txt")
 
 
+def _from_root(param: dict) -> dict:
+    """Folders that are not here but in the project, when a command runs elsewhere."""
+    folders = {key: value for key, value in param.items() if key.endswith("_dir")}
+    return {key: str(ROOT / value) for key, value in folders.items()
+            if not Path(value).exists() and (ROOT / value).exists()}
+
+
 def _read_ids(path: Path, split: str) -> list[str]:
     if not path.is_file():
         there = ", ".join(sorted(other.stem for other in path.parent.glob("*.txt"))) or "none"
         raise NetError(f"split '{split}': no list '{path}'; splits there: {there}; {_origin(path)}")
-    ids = path.read_text(encoding="utf-8").split()
+    try:
+        with open(path, encoding="utf-8-sig") as stream:  # line by line, as the data layers read it
+            ids = [line.strip() for line in stream if line.strip()]
+    except UnicodeDecodeError as error:
+        raise NetError(f"split '{split}': the list '{path}' is not text ({error.reason}); want one "
+                       f"id a line; {_origin(path)}") from error
     if not ids:
-        raise NetError(f"split '{split}': the list '{path}' is empty; want one id a line")
+        raise NetError(f"split '{split}': the list '{path}' is empty; want one id a line; "
+                       f"{_origin(path)}")
     return ids
 
 

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -218,3 +219,43 @@ def test_a_record_of_other_classes_is_refused(project):
     path.write_text(json.dumps({**record, "classes": ["a", "b"]}))
     with pytest.raises(ValueError, match="3 scores a pixel, 2 classes in the record"):
         score.main([])
+
+
+def test_ids_are_read_line_by_line_as_the_data_layer_reads_them(project, capsys):
+    listing = Path("data/ImageSets/Segmentation/seg11valid.txt")
+    first = listing.read_text().split()[0]
+    for folder, ending in (("JPEGImages", "jpg"), ("SegmentationClass", "png")):
+        Path("data", folder, f"two words.{ending}").write_bytes(Path("data", folder, f"{first}.{ending}").read_bytes())
+    listing.write_bytes(b"\xef\xbb\xbftwo words\r\n\r\n")
+    assert score.main(["--save", "seen"]) == 0
+    assert "seg11valid: 1 images" in capsys.readouterr().out and Path("seen/two words.png").exists()
+
+
+@pytest.mark.parametrize(("content", "message"), [
+    (b"\xff\xfea\x00", "seg11valid.txt' is not text"), (b" \n", "seg11valid.txt' is empty; want one id a line")])
+def test_a_list_that_is_none_is_named(project, content, message):
+    Path("data/ImageSets/Segmentation/seg11valid.txt").write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        score.main([])
+
+
+@pytest.mark.parametrize(("content", "message"), [
+    (None, "val.prototxt': cannot be read .No such file or directory.; correct it, or write the zoo's again"),
+    (b"\xff\xd8", "val.prototxt': got a file that is not text, want a NetParameter"),
+    (b"layer {\n  nme: 'x'\n}", "val.prototxt', line 2: not a NetParameter: .*nme"),
+])
+def test_a_broken_val_net_is_named_with_its_line(project, content, message):
+    path = Path("models/tiny/val.prototxt")
+    path.unlink() if content is None else path.write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        score.main([])
+
+
+def test_data_are_found_from_another_folder(project, monkeypatch, tmp_path_factory):
+    from nets import choice
+    from scoring import scored_net
+
+    monkeypatch.setattr(choice, "ROOT", project)
+    monkeypatch.setattr(scored_net, "ROOT", project)
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    assert score.main([]) == 0
