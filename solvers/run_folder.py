@@ -71,7 +71,7 @@ class RunFolder:
 
     def _open(self) -> None:
         digest_file = self.path / "run.json"
-        if self.path.exists() and not (digest_file.exists() and digest_file.read_text() == self._digest):
+        if self.path.exists() and not (digest_file.exists() and digest_file.read_bytes() == self._digest.encode()):
             self._put_aside()
         self.path.mkdir(parents=True, exist_ok=True)
         write_text(self._digest, digest_file)
@@ -161,15 +161,18 @@ class RunFolder:
             stream.write(json.dumps(row) + "\n")
 
     def rows(self) -> List[Dict[str, Any]]:
-        """Return all rows; a last line that was cut off is left out."""
+        """Return all rows up to the first line that is none, such as one that was cut off."""
         if not self._journal.exists():
             return []
         rows = []
-        for line in self._journal.read_text(encoding="utf-8").splitlines():
+        for line in self._journal.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
-                rows.append(json.loads(line))
+                row = json.loads(line)
             except ValueError:
                 break
+            if not isinstance(row, dict) or not isinstance(row.get("iteration"), int):
+                break
+            rows.append(row)
         return rows
 
     def best_row(self, key: str) -> Optional[Dict[str, Any]]:

@@ -156,6 +156,16 @@ def test_half_snapshot_is_not_taken_for_a_whole_one(kind, trained, capsys):
     assert trained.read_bytes() == weights and sorted(losses()) == [2, 4, 6]
 
 
+@pytest.mark.parametrize(("name", "content"), [
+    ("journal.jsonl", b"\xff\xfe\x00"), ("journal.jsonl", b"3\n"), ("journal.jsonl", b'{"loss": 1}\n'),
+    ("run.json", b"\xff\xfe\x00")])
+def test_a_broken_note_is_made_again(name, content, trained):
+    (MODEL / "snapshot" / name).write_bytes(content)
+    assert solve.train(NAME) == trained and rows()[-1]["iteration"] == 6 and "mean_iu" in rows()[-1]
+
+
+
+
 def test_ctrl_c_saves_says_so_and_goes_on(project, capsys):
     stopped = run_until("os.kill(os.getpid(), signal.SIGINT)")
     lines = [line for line in stopped.stderr.splitlines() if line.startswith("error")]
