@@ -193,6 +193,16 @@ def test_stopped_run_leaves_whole_files_and_goes_on(tmp_path, made, sent):
     assert all(kept[name] == want[name] for name in want)
 
 
+def test_workers_are_deaf_to_ctrl_c_from_their_start():
+    before = signal.getsignal(signal.SIGINT)
+    with shapes._workers_deaf_to_ctrl_c():
+        code = "import signal; print(signal.getsignal(signal.SIGINT) is signal.SIG_IGN)"
+        said = subprocess.run([sys.executable, "-c", code], text=True, capture_output=True).stdout
+    assert said == "True\n" and signal.getsignal(signal.SIGINT) is before
+
+
+
+
 def test_full_disk_leaves_the_old_file_and_no_part(tmp_path):
     def fill(file):
         file.write(b"new")

@@ -16,14 +16,19 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, Optional
+
+import startup
+
+if __name__ == "__main__":
+    startup.ensure_environment()
 
 import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-import startup
 from data.shapes.objects import OBJECTS
 from data.shapes.scene import VERSION, draw_scene, draw_single
 from data.whole import DataError, is_whole, remove_left_over, write_text, write_whole
@@ -192,7 +197,9 @@ def _results(out: Path, todo: Sequence[Job], workers: int) -> Iterator[int]:
     context = multiprocessing.get_context("spawn")  # the same on every system and Python
     pool = ProcessPoolExecutor(workers, context, initializer=_as_worker, initargs=(os.getpid(),))
     try:
-        for future in as_completed([pool.submit(_make_some, out, chunk) for chunk in chunks]):
+        with _workers_deaf_to_ctrl_c():
+            futures = [pool.submit(_make_some, out, chunk) for chunk in chunks]
+        for future in as_completed(futures):
             yield future.result()
     except BrokenProcessPool as error:
         raise DataError(
@@ -200,6 +207,19 @@ def _results(out: Path, todo: Sequence[Job], workers: int) -> Iterator[int]:
         ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _workers_deaf_to_ctrl_c() -> Iterator[None]:
+    """Start processes that leave Ctrl-C to this one, from their first instruction on."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are not ours to set
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # what is ignored is so in a child, too
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _as_worker(parent: int) -> None:
