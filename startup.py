@@ -76,6 +76,8 @@ def run(main: Callable[[], int | None]) -> int:
     if os.environ.get(TRACEBACK) == "1":
         return main() or 0
     usual, warnings.formatwarning = warnings.formatwarning, _one_line
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")  # file names may have any bytes
     try:
         return main() or 0
     except KeyboardInterrupt as stop:
@@ -162,12 +164,18 @@ def _same_command() -> list[str]:
 
 
 def _os_message(error: OSError) -> str:
-    name = error.filename2 or error.filename
+    name = error.filename2 or error.filename  # where it was to go, not its temporary name
     what = f"{name}: {error.strerror}" if name and error.strerror else str(error)
     if error.errno == errno.ENOSPC:
         return f"{what}; free some space and repeat the command, finished files stay as they are"
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
         return f"{what}; choose a place that can be read and written"
+    if error.errno in (errno.EEXIST, errno.ENOTDIR):
+        return f"{what}; want a folder where a file is; choose another place or move the file"
+    if error.errno == errno.EISDIR:
+        return f"{what}; want a file where a folder is; choose another name or move the folder"
+    if error.errno == errno.ENAMETOOLONG:
+        return f"{what}; choose a shorter name"
     return what
 
 
