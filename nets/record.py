@@ -1,4 +1,4 @@
-"""The record beside a caffemodel: what the weights are and how to feed them.
+"""The record beside a caffemodel: what the weights are, how to feed them, what they answer.
 
 In:   a Record, or the path of weights.
 Out:  JSON at `record_path(weights)`, whole or not at all; a Record.
@@ -37,17 +37,68 @@ def _is_finite(value: Any) -> bool:
     return _is_number(value) and math.isfinite(value)
 
 
+CHANNELS = {"color": 3, "hha": 3, "depth": 1}  # of an input, by kind
+
+
+@dataclass(frozen=True)
+class Head:
+    """One labelling that a net gives, and where its truth and loss are while it is scored."""
+
+    classes: tuple[str, ...]  # in the order of the score's channels
+    score: str = "score"  # blobs
+    label: str = "label"
+    loss: str = "loss"
+
+    def __post_init__(self) -> None:
+        """Refuse what names no blob or no classes."""
+        _check(self, "head", _HEAD_CHECKS)
+        object.__setattr__(self, "classes", tuple(self.classes))
+
+
+@dataclass(frozen=True)
+class Input:
+    """One blob that a net is fed."""
+
+    blob: str = "data"
+    kind: str = "color"  # BGR of a photograph; hha: as stored; depth: natural log of millimetres
+    mean: tuple[float, ...] = (0.0, 0.0, 0.0)  # a channel each, subtracted
+
+    def __post_init__(self) -> None:
+        """Refuse an unknown kind, or a mean of another number of channels."""
+        _check(self, "input", _INPUT_CHECKS)
+        if len(self.mean) != CHANNELS[self.kind]:
+            raise NetError(f"input '{self.blob}': {len(self.mean)} means, want {CHANNELS[self.kind]}, one for each "
+                           f"channel of {self.kind}")
+        object.__setattr__(self, "mean", tuple(float(value) for value in self.mean))
+
+
+def _check(row: Any, what: str, checks: tuple[tuple[str, Callable[[Any], bool], str], ...]) -> None:
+    for key, fits, want in checks:
+        value = getattr(row, key)
+        if not fits(value):
+            raise NetError(f"{what}: {key} is {value!r:.60}, want {want}")
+
+
+_CLASSES = ("classes", lambda v: _is_row(v, _is_text) and len(v) > 0, "a name for each channel of the score")
+_HEAD_CHECKS = (_CLASSES, *((key, _is_text, "the name of a blob") for key in ("score", "label", "loss")))
+_INPUT_CHECKS = (
+    ("blob", _is_text, "the name of a blob"),
+    ("kind", lambda v: isinstance(v, str) and v in CHANNELS, f"one of {', '.join(CHANNELS)}"),
+    ("mean", lambda v: _is_row(v, _is_finite), "numbers"))
+
 # Key, check, what is wanted.
 _CHECKS: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("net", _is_text, "a name"),
     ("deploy", _is_text, "the path of a prototxt"),
     ("weights", _is_text, "the path of a caffemodel"),
-    ("classes", lambda v: _is_row(v, _is_text) and len(v) > 0, "a name for each channel of the score"),
+    _CLASSES,
     ("mean_bgr", lambda v: _is_row(v, _is_finite) and len(v) == 3, "three numbers (B, G, R)"),
     ("scale", lambda v: _is_finite(v) and v != 0, "a number other than 0"),
     ("ignore_label", lambda v: _is_number(v) and v == int(v), "a whole number"),
     ("iteration", lambda v: v is None or isinstance(v, int), "a whole number, or null"),
     ("scores", lambda v: isinstance(v, dict) and all(map(_is_number, v.values())), "numbers by name"),
+    ("heads", lambda v: _is_row(v, lambda row: isinstance(row, (dict, Head))), "rows of classes, score, label, loss"),
+    ("inputs", lambda v: _is_row(v, lambda row: isinstance(row, (dict, Input))), "rows of blob, kind, mean"),
 )
 
 
@@ -64,15 +115,45 @@ class Record:
     ignore_label: int = 255
     iteration: int | None = None  # of the snapshot these weights come from
     scores: dict[str, float] = field(default_factory=dict)  # e.g. mean_iu; may be empty
+    heads: tuple[Head, ...] = ()  # none: one, of `classes`, with blobs score, label, loss
+    inputs: tuple[Input, ...] = ()  # none: the blob `data`, of colour, less `mean_bgr`
 
     def __post_init__(self) -> None:
-        """Hold what JSON gives back as lists to tuples, and refuse what cannot feed a net."""
-        for key, fits, want in _CHECKS:
-            value = getattr(self, key)
-            if not fits(value):
-                raise NetError(f"record of '{self.net}': {key} is {value!r:.60}, want {want}")
+        """Hold what JSON gives back as lists and dicts to rows, and refuse what cannot feed a net."""
+        who = f"record of '{self.net}'"
+        _check(self, who, _CHECKS)
         object.__setattr__(self, "classes", tuple(self.classes))
         object.__setattr__(self, "mean_bgr", tuple(float(value) for value in self.mean_bgr))
+        object.__setattr__(self, "heads", _rows(Head, self.heads, who) or (Head(self.classes),))
+        object.__setattr__(self, "inputs", _rows(Input, self.inputs, who) or (Input(mean=self.mean_bgr),))
+        if self.heads[0].classes != self.classes:
+            raise NetError(f"{who}: classes ({len(self.classes)}) are not those of the first of heads "
+                           f"({len(self.heads[0].classes)}); want the same names")
+
+
+def _rows(kind: type, values: Any, who: str) -> tuple[Any, ...]:
+    """Make rows of a record of dicts, as JSON has them; rows stay as they are."""
+    try:
+        return tuple(kind(**value) if isinstance(value, dict) else value for value in values)
+    except TypeError as error:
+        raise NetError(f"{who}: {kind.__name__.lower()}s: {error}; want {[f.name for f in fields(kind)]}") from error
+    except NetError as error:
+        raise NetError(f"{who}: {error}") from error
+
+
+def heads_of(dataset: Any) -> tuple[Head, ...]:
+    """Give the heads that a net of a data set (data.sets) has."""
+    return tuple(Head(tuple(head.classes), f"score{head.suffix}", head.label, head.loss) for head in dataset.heads)
+
+
+def inputs_of(blobs: Any, means: dict[str, tuple[float, ...]]) -> tuple[Input, ...]:
+    """Give the inputs of a net.
+
+    Args:
+        blobs: (blob, kind) pairs, as nets.zoo.inputs gives them.
+        means: by kind, as data.sets has them.
+    """
+    return tuple(Input(blob, kind, tuple(means[kind])) for blob, kind in blobs)
 
 
 def record_path(weights: PathLike) -> Path:
@@ -81,9 +162,13 @@ def record_path(weights: PathLike) -> Path:
 
 
 def save_record(record: Record, weights: PathLike) -> Path:
-    """Write the record beside `weights`; gives its path."""
-    path = record_path(weights)
-    write_text(json.dumps(asdict(record), indent=2) + "\n", path)
+    """Write the record beside `weights`; gives its path. Heads and inputs that follow from the rest are left out."""
+    path, content = record_path(weights), asdict(record)
+    plain = Record(**{**content, "heads": (), "inputs": ()})
+    for key in ("heads", "inputs"):
+        if getattr(record, key) == getattr(plain, key):
+            del content[key]
+    write_text(json.dumps(content, indent=2) + "\n", path)
     return path
 
 

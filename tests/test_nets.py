@@ -22,7 +22,6 @@ from nets.__main__ import main
 from nets.blocks import image_input
 from nets.heads import AT_ONCE, fcn_head
 from nets.prototxt import is_fresh, read_prototxt, write_prototxt
-from nets.record import Record, load_record, record_path, save_record
 from nets.squeezenet import SqueezeNet
 from nets.vgg16 import Vgg16
 from nets.zoo import DIRS, SLIM, ZOO, emit, phases
@@ -265,34 +264,3 @@ def test_at_once_scales_are_fixed():
     for skip in AT_ONCE:
         scale = layers[f"scale_{skip.name}"]
         assert scale.param[0].lr_mult == 0 and scale.scale_param.filler.value == np.float32(skip.scale)
-
-
-def record() -> Record:
-    return Record("shapes-fcn8s", "models/shapes-fcn8s/deploy.prototxt", "models/x.caffemodel",
-                  ("background", "ball"), (128, 128, 128), 1 / 60, iteration=4000, scores={"mean_iu": 0.5})
-
-
-def test_record_comes_back_as_it_was(tmp_path):
-    weights = tmp_path / "net.caffemodel"
-    assert save_record(record(), weights) == record_path(weights) == tmp_path / "net.json"
-    assert load_record(weights) == record()
-
-
-@pytest.mark.parametrize("text, words", [
-    (None, "no record at"), ("", "not JSON"), ("[1]", "want"), ('{"net": "x"}', "classes"),
-    (json.dumps({**record().__dict__, "mean_bgr": [1, 2]}), "three numbers"),
-    (json.dumps({**record().__dict__, "classes": []}), "classes is [], want a name for each channel"),
-    (json.dumps({**record().__dict__, "classes": "abc"}), "classes is 'abc', want"),
-    (json.dumps({**record().__dict__, "mean_bgr": [1, 2, float("nan")]}), "three numbers"),
-    (json.dumps({**record().__dict__, "mean_bgr": 128}), "mean_bgr is 128, want three numbers"),
-    (json.dumps({**record().__dict__, "scale": "big"}), "scale is 'big', want a number"),
-    (json.dumps({**record().__dict__, "scores": [0.5]}), "scores is [0.5], want numbers by name"),
-    (json.dumps({**record().__dict__, "deploy": None}), "deploy is None, want the path"),
-    (json.dumps({**record().__dict__, "colour": 1}), "colour")])
-def test_a_wrong_record_is_refused_with_its_name(tmp_path, text, words):
-    weights = tmp_path / "net.caffemodel"
-    if text is not None:
-        record_path(weights).write_text(text)
-    with pytest.raises(NetError) as error:
-        load_record(weights)
-    assert words in str(error.value) and "net.json" in str(error.value)
