@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 import startup
-from data import sets, whole
+from data import processes, sets, whole
 from data.shapes import generate as shapes
 from data.shapes.objects import draw_object
 from data.shapes.scene import SIZES, draw_scene, draw_single
@@ -195,7 +195,7 @@ def test_stopped_run_leaves_whole_files_and_goes_on(tmp_path, made, sent):
 
 def test_workers_are_deaf_to_ctrl_c_from_their_start():
     before = signal.getsignal(signal.SIGINT)
-    with shapes._workers_deaf_to_ctrl_c():
+    with processes.deaf_to_ctrl_c():
         code = "import signal; print(signal.getsignal(signal.SIGINT) is signal.SIG_IGN)"
         said = subprocess.run([sys.executable, "-c", code], text=True, capture_output=True).stdout
     assert said == "True\n" and signal.getsignal(signal.SIGINT) is before

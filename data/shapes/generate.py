@@ -8,15 +8,9 @@ Source: ours. Every file is put in place whole, so a run that was killed is simp
 
 import argparse
 import json
-import multiprocessing
-import os
-import signal
 import sys
-import threading
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Optional
 
@@ -29,9 +23,10 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from data.processes import cores, spread
 from data.shapes.objects import OBJECTS
 from data.shapes.scene import VERSION, draw_scene, draw_single
-from data.whole import DataError, is_whole, remove_left_over, write_text, write_whole
+from data.whole import is_whole, remove_left_over, write_text, write_whole
 
 QUALITY = 90  # of the JPEGs
 CHUNK = 20  # pictures a worker draws before it reports
@@ -184,59 +179,9 @@ def _draw(out: Path, todo: Sequence[Job], workers: int, total: int, quiet: bool)
     with tqdm(
         total=total, initial=total - len(todo), unit="image", desc="shapes", disable=quiet
     ) as bar:
-        for done in _results(out, todo, workers):
+        chunks = [todo[start : start + CHUNK] for start in range(0, len(todo), CHUNK)]
+        for done in spread(partial(_make_some, out), chunks, workers):
             bar.update(done)
-
-
-def _results(out: Path, todo: Sequence[Job], workers: int) -> Iterator[int]:
-    chunks = [todo[start : start + CHUNK] for start in range(0, len(todo), CHUNK)]
-    if workers <= 1 or len(chunks) <= 1:
-        for chunk in chunks:
-            yield _make_some(out, chunk)
-        return
-    context = multiprocessing.get_context("spawn")  # the same on every system and Python
-    pool = ProcessPoolExecutor(workers, context, initializer=_as_worker, initargs=(os.getpid(),))
-    try:
-        with _workers_deaf_to_ctrl_c():
-            futures = [pool.submit(_make_some, out, chunk) for chunk in chunks]
-        for future in as_completed(futures):
-            yield future.result()
-    except BrokenProcessPool as error:
-        raise DataError(
-            f"{out}: a drawing process was ended from outside; run again, it goes on"
-        ) from error
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-@contextmanager
-def _workers_deaf_to_ctrl_c() -> Iterator[None]:
-    """Start processes that leave Ctrl-C to this one, from their first instruction on."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # signals are not ours to set
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # what is ignored is so in a child, too
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _as_worker(parent: int) -> None:
-    """Leave Ctrl-C to the parent, and end when the parent is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            threading.Event().wait(0.5)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def _cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _count(text: str) -> int:
@@ -252,7 +197,7 @@ def _arguments(argv: Optional[Sequence[str]]) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--out", type=Path, default=Path("data/shapes"), help="folder (%(default)s)")
-    add("--jobs", type=_count, default=_cores(), help="processes (all cores: %(default)s)")
+    add("--jobs", type=_count, default=cores(), help="processes (all cores: %(default)s)")
     add("--train", type=_count, default=1500, help="training scenes (%(default)s)")
     add("--val", type=_count, default=200, help="validation scenes (%(default)s)")
     add("--classifier", type=_count, nargs=2, default=(4000, 400), metavar=("TRAIN", "VAL"),
