@@ -22,18 +22,14 @@ import shutil
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
-import numpy as np
-
 import caffe
-import surgery
 from data import sets
 from nets.record import Record, save_record
-from solvers import SolveError, needs
+from solvers import SolveError, needs, start
 from solvers.loop import Loop, Scorer
 from solvers.recipes import Recipe, recipe, solver_param
 from solvers.run_folder import RunFolder
 from solvers.scoring import Classification, Segmentation
-from surgery.identity import identity_plus, layers_keeping_width
 
 
 def train(name: str, init: Optional[str] = None, dirs: Optional[Dict[str, str]] = None,
@@ -94,36 +90,8 @@ def _ready_solver(name: str, row: Recipe, folder: RunFolder, init: Optional[str]
         return solver
     solver = caffe.SGDSolver(folder.write_prototxts(start=0))
     folder.cut_journal(0)
-    if init is not None:
-        _copy_weights(name, solver.net, init)
-    _operate(solver.net, row)
+    start.begin(name, solver.net, row, init)
     return solver
-
-
-def _copy_weights(name: str, net: Any, init: str) -> None:
-    """Copy initial weights by layer name, as Caffe does, but say which layers they have nothing for."""
-    first = {layer: blobs[0].data.flat[0] for layer, blobs in net.params.items()}
-    for layer in first:
-        net.params[layer][0].data.flat[0] = np.nan  # Caffe does not tell what it copied: what stays is marked
-    net.copy_from(init)
-    kept = [layer for layer in first if np.isnan(net.params[layer][0].data.flat[0])]
-    for layer in kept:
-        net.params[layer][0].data.flat[0] = first[layer]
-    if len(kept) == len(first):
-        raise SolveError(f"net '{name}': initial weights '{init}' have none of its layers ({', '.join(kept[:4])}, "
-                         "...); give the caffemodel of a net whose layers have the same names")
-    print(f"{name}: starts from {init}; layers it does not have: {', '.join(kept) or 'none'}")
-
-
-def _operate(net: Any, row: Recipe) -> None:
-    """Do the recipe's surgery."""
-    for operation in row.surgery:
-        if operation == "interp":
-            surgery.interp(net, [layer for layer in net.params if "up" in layer])
-        elif operation == "identity_plus":
-            identity_plus(net, layers_keeping_width(net))
-        else:
-            raise SolveError(f"recipe: unknown surgery '{operation}'; known are interp, identity_plus")
 
 
 def _publish(name: str, folder: RunFolder, key: str, row: Recipe) -> Path:

@@ -37,11 +37,42 @@ def test_rows_say_what_the_nets_need():
     assert voc.mean_bgr == (104.00699, 116.66877, 122.67892) and voc.scale == 1
     assert ours.classes == ("background", *OBJECTS)
     assert ours.mean_bgr == (128, 128, 128) and ours.scale * 60 == 1
-    for row in sets.SETS.values():
+    for row in (voc, ours):
         assert {"train", "seg11valid"} <= {split.name for split in row.splits}
-        assert row.ignore_label == 255
+    assert all(row.ignore_label == 255 for row in sets.SETS.values())
     with pytest.raises(AttributeError):
         voc.scale = 2  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(("name", "counts", "means", "splits"), [
+    ("voc", {"score": 21}, {"color": (104.00699, 116.66877, 122.67892)}, ["train", "seg11valid"]),
+    ("pascalcontext", {"score": 60}, {"color": (104.007, 116.669, 122.679)}, ["train", "val"]),
+    ("pascalcontext33", {"score": 34}, {"color": (104.007, 116.669, 122.679)}, ["train", "val"]),
+    ("nyud", {"score": 40}, {"color": (116.190, 97.203, 92.318), "hha": (132.431, 94.076, 118.477),
+                             "depth": (7.844,)}, ["train", "val", "trainval", "test"]),
+    ("siftflow", {"score_sem": 33, "score_geo": 3}, {"color": (114.578, 115.294, 108.353)}, ["trainval", "test"])])
+def test_golden_sets_of_the_papers(name, counts, means, splits):
+    row = sets.SETS[name]
+    assert {head.score: len(head.classes) for head in row.heads} == counts
+    assert all(len(set(head.classes)) == len(head.classes) for head in row.heads)
+    assert row.means == means and [split.name for split in row.splits] == splits and row.scale == 1
+
+
+def test_golden_classes_stand_where_the_release_has_them():
+    context, nyud, sift = (sets.SETS[name].heads for name in ("pascalcontext", "nyud", "siftflow"))
+    assert context[0].classes[:2] == ("background", "aeroplane") and context[0].classes[59] == "wood"
+    assert context[0].classes[42] == "curtain" and nyud[0].classes[19] == "floor mat"
+    assert [sift[0].classes[k] for k in (8, 10, 15)] == ["cow", "desert", "moon"]  # absent from the test split
+    assert sift[1].classes == ("sky", "horizontal", "vertical")
+    assert [(head.suffix, head.label, head.loss) for head in sift] == [("_sem", "sem", "loss"),
+                                                                       ("_geo", "geo", "loss_geo")]
+
+
+def test_hha_is_wanted_only_where_a_net_takes_it(tmp_path):
+    places = {kinds: [need.place for need in sets.missing("nyud", root=tmp_path, kinds=kinds)]
+              for kinds in (("color",), ("color", "hha"))}
+    assert "data/nyud/data/hha" in places["color", "hha"] and "data/nyud/data/hha" not in places["color",]
+    assert "data/nyud/data/images" in places["color",]
 
 
 def place_shapes(made: Path, root: Path) -> None:
@@ -72,7 +103,7 @@ def test_require_names_file_origin_and_place(tmp_path):
         assert want in said
     with pytest.raises(sets.DataError, match="generate"):
         sets.require("shapes", root=tmp_path)
-    with pytest.raises(sets.DataError, match="'imagenet' is not known; known are: shapes, voc"):
+    with pytest.raises(sets.DataError, match="'imagenet' is not known; known are: nyud, pascal.*, voc"):
         sets.require("imagenet")
 
 
@@ -112,10 +143,10 @@ def test_check_and_list(made, tmp_path, capsys):
 
 
 def test_unknown_set_is_one_line_without_traceback():
-    command = [sys.executable, "-m", "data", "check", "nyud"]
+    command = [sys.executable, "-m", "data", "check", "imagenet"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=20)
     assert done.returncode == 1
-    assert len(done.stderr.splitlines()) == 1 and "known are: shapes, voc" in done.stderr
+    assert len(done.stderr.splitlines()) == 1 and "known are: nyud, pascal" in done.stderr
 
 
 # --- seg11valid -----------------------------------------------------------------------------
