@@ -92,7 +92,11 @@ def recipe(name: str) -> Recipe:
 
 def solver_param(name: str) -> Any:
     """Give the SolverParameter of a net's recipe; its paths are from the project's root."""
-    row, folder = recipe(name), f"models/{name}"
+    return solver_of(recipe(name), f"models/{name}")
+
+
+def solver_of(row: Recipe, folder: str) -> Any:
+    """Give the SolverParameter of a recipe whose prototxts lie in `folder`."""
     param = caffe_pb2.SolverParameter(
         train_net=f"{folder}/train.prototxt", test_net=[f"{folder}/val.prototxt"], test_iter=[row.test_iter],
         test_interval=NEVER, test_initialization=False, display=20, average_loss=20, lr_policy=row.lr_policy,

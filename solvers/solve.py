@@ -58,15 +58,36 @@ def train(name: str, init: Optional[str] = None, dirs: Optional[Dict[str, str]] 
     folder = RunFolder(Path(models) / name, param, {"surgery": row.surgery},
                        Path(init) if init and Path(init).is_file() else None, dirs or {})
     needs.require(name, init, folder.data_places())
+    return train_row(name, row, sets.SETS[row.dataset], folder, init, step)
+
+
+def train_row(name: str, row: Recipe, dataset: sets.DataSet, folder: RunFolder, init: Optional[str] = None,
+              step: Optional[int] = None) -> Path:
+    """Train a net by any recipe on any data set, from its last snapshot if there is one.
+
+    Args:
+        name: of the net and its published weights.
+        row: how it is trained; its `dataset` and `init` are not looked at.
+        dataset: classes, mean and scale for the record.
+        folder: of the training, with its solver and nets.
+        init: caffemodel to start from; None where the net starts from its fillers.
+        step: iterations from scoring to scoring in place of the recipe's, from 1 up.
+
+    Returns:
+        Path of the published caffemodel, in the folder's `model`; its record lies beside it.
+
+    Raises:
+        SolveError, CaffeError, DataLayerError, KeyboardInterrupt: as `train`.
+    """
     with folder:
         solver = _ready_solver(name, row, folder, init)
         if row.score == "segmentation":
             scorer: Scorer = Segmentation(str(folder.path / "val.prototxt"))
         else:
             scorer = Classification(row.test_iter)
-        classes = sets.SETS[row.dataset].classes
-        Loop(name, solver, folder, scorer, min(_at_least_1("step", step, row.step), param.max_iter), classes).run()
-        return _publish(name, folder, scorer.key, row)
+        step = min(_at_least_1("step", step, row.step), folder.solver.max_iter)
+        Loop(name, solver, folder, scorer, step, dataset.classes).run()
+        return _publish(name, folder, scorer.key, row, dataset)
 
 
 def _at_least_1(what: str, given: Optional[int], usual: int) -> int:
@@ -94,17 +115,18 @@ def _ready_solver(name: str, row: Recipe, folder: RunFolder, init: Optional[str]
     return solver
 
 
-def _publish(name: str, folder: RunFolder, key: str, row: Recipe) -> Path:
+def _publish(name: str, folder: RunFolder, key: str, row: Recipe, dataset: sets.DataSet) -> Path:
     """Copy the best weights to their public place, with the record that says how to use them."""
     weights = folder.model / f"{name}.caffemodel"
-    best, dataset = folder.best_row(key), sets.SETS[row.dataset]
+    best = folder.best_row(key)
     assert best is not None, "the loop ends with a scoring"
     temporary = f"{weights}.part"
     shutil.copyfile(folder.weights(best["iteration"]), temporary)
     scores = {k: v for k, v in best.items() if k != "iteration"}
     classes = dataset.classes if row.score == "segmentation" else dataset.classes[1:]  # no background
     # The record first: should the run be killed here, the weights are not there, or old, and it is done again.
-    save_record(Record(net=name, deploy=f"models/{name}/deploy.prototxt", weights=str(weights), classes=classes,
+    deploy = Path(folder.solver.train_net).with_name("deploy.prototxt")
+    save_record(Record(net=name, deploy=str(deploy), weights=str(weights), classes=classes,
                        mean_bgr=dataset.mean_bgr, scale=dataset.scale, iteration=best["iteration"], scores=scores),
                 weights)
     os.replace(temporary, weights)
