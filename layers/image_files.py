@@ -34,7 +34,10 @@ def read_lines(path: str, what: str, remedy: str) -> list[str]:
         with open(path, encoding="utf-8-sig") as stream:
             lines = [line.strip() for line in stream]
     except FileNotFoundError as error:
-        raise DataLayerError(f"{what} '{path}' is missing; {remedy}") from error
+        folder = os.path.dirname(path)
+        lists = sorted(name for name in os.listdir(folder) if name.endswith(".txt")) if os.path.isdir(folder) else []
+        there = f"; there are {', '.join(lists[:12])}" if lists else ""
+        raise DataLayerError(f"{what} '{path}' is missing{there}; {remedy}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise DataLayerError(f"{what} '{path}' cannot be read as text ({error}); "
                              f"{remedy}") from error

@@ -54,6 +54,13 @@ class ReadAheadLayer(caffe.Layer):
         self._noted: set = set()
         self._key = self.next_key()
 
+    @classmethod
+    def opened(cls, param_str: str) -> ReadAheadLayer:
+        """Open the list of items without a net, for whoever looks at the files of a split."""
+        layer = cls.__new__(cls)
+        layer.open(read_params(layer, param_str, layer.keys))
+        return layer
+
     def open(self, params: dict[str, Any]) -> None:
         """Take the settings and open the list of items (subclass)."""
         raise NotImplementedError
