@@ -8,13 +8,11 @@ Source: ours. FCN_MIRROR, a base URL or a folder, is tried before a file's own a
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -22,7 +20,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from data.transfer import BLOCK, Refused, in_units, origin_of, require_room, transfer
-from data.whole import DataError, write_text, write_whole
+from data.whole import DataError, alone, write_text, write_whole
 
 __all__ = ["Download", "check", "fetch"]
 
@@ -75,11 +73,11 @@ def fetch(download: Download, folder: str | Path, from_file: str | Path | None =
         _take(download, Path(from_file), place)
         return place
     part = place.with_name(f"{place.name}.part")
-    with _alone(part) as file:
+    with alone(part, f"fetches {place.name}") as file:
         if place.exists():  # another process was faster
             part.unlink(missing_ok=True)
             return place
-        size = in_units(download.size) if download.size else "size not known"
+        size = in_units(download.size) if download.size else "size as its host says"
         print(f"{download.name}: {size}; licence: {download.licence or 'not stated'}", flush=True)
         _from_mirrors(download, file, place)
         _record(download, part, place)
@@ -93,18 +91,6 @@ def check(download: Download, path: Path) -> None:
     flaw = _flaw(download, path, path)
     if flaw:
         raise DataError(f"'{path}' {flaw}; it is broken or another file: remove it and repeat the command")
-
-
-@contextmanager
-def _alone(part: Path) -> Iterator[FileIO]:
-    """Open NAME.part for this process alone, waiting for another one that fetches it."""
-    with open(part, "ab+", buffering=0) as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"{part.stem}: another process fetches it; waiting", file=sys.stderr)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield file
 
 
 def _from_mirrors(download: Download, file: FileIO, place: Path) -> None:

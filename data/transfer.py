@@ -108,7 +108,9 @@ def _attempt(url: str, file: FileIO, size: int, trust: bool) -> None:
         if size and total and total != size:
             raise Refused(f"it serves {total} bytes, want {size}")
         file.truncate(start)
-        require_room(origin.parent, (total or size) - start, Path(str(file.name)).stem)
+        name = Path(str(file.name)).stem
+        require_room(origin.parent, (total or size) - start, name)
+        print(f"{name}: {in_units(total or size) if total or size else 'size not said'} from {url}", flush=True)
         if start == 0:
             write_text(origin, f"{url}\n{_validator(response.headers)}")
         _copy(response, file, total or size)

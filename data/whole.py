@@ -1,11 +1,19 @@
 """Files that are there whole or not at all.
 
 In:   a path and a function that writes to an open file.
-Out:  the file, put in place by one rename; `is_whole` for pictures written by others; DataError.
+Out:  the file, put in place by one rename; `alone` for one process at a time;
+    `is_whole` for pictures written by others; DataError.
 Not here: what is written.   Source: ours; POSIX rename within a folder is atomic.
 """
 
+from __future__ import annotations
+
+import fcntl
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 from typing import BinaryIO, Callable
 
@@ -43,6 +51,24 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write a text file (UTF-8) as `write_whole` does."""
     write_whole(path, lambda file: file.write(text.encode()))
+
+
+@contextmanager
+def alone(path: Path, what: str) -> Iterator[FileIO]:
+    """Open a file (made if missing) for this process alone; another one that has it is waited for.
+
+    Args:
+        path: the file, opened for reading and appending, unbuffered.
+        what: what the other process is doing, for the line on stderr.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "ab+", buffering=0) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"another process {what}; waiting", file=sys.stderr, flush=True)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield file
 
 
 def is_whole(path: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import io
 import os
@@ -15,8 +16,8 @@ from pathlib import Path
 import pytest
 from file_server import serving
 
-from data import download as downloads
 from data import transfer as transfers
+from data import whole
 from data.download import Download, fetch
 from data.whole import DataError
 
@@ -56,7 +57,8 @@ def dead():
 def test_file_arrives_whole_with_licence_and_size_told_before(server, tmp_path, capsys):
     place = fetch(one(server.url("a.bin"), size=len(BODY)), tmp_path / "new")
     assert place == tmp_path / "new/a.bin" and place.read_bytes() == BODY
-    assert capsys.readouterr().out == "a.bin: 10.2 kB; licence: free\n"
+    said = capsys.readouterr().out
+    assert said == f"a.bin: 10.2 kB; licence: free\na.bin: 10.2 kB from {server.url('a.bin')}\n"
     assert os.listdir(tmp_path / "new") == ["a.bin"]
     assert fetch(one(server.url("a.bin")), tmp_path / "new") == place and len(server.asked) == 1
 
@@ -228,7 +230,7 @@ def test_disk_full_keeps_what_came_and_tries_no_other_mirror(server, tmp_path, m
 
     server.cuts = [3000, 2000]
     with monkeypatch.context() as patch:
-        patch.setattr(downloads, "open", full, raising=False)
+        patch.setattr(whole, "open", full, raising=False)
         with pytest.raises(OSError) as caught:
             fetch(one(server.url("a.bin"), server.url("second")), tmp_path)
     assert caught.value.errno == 28 and caught.value.filename == str(tmp_path / "a.bin.part")
@@ -248,10 +250,10 @@ fetch(Download("a.bin", (sys.argv[1],), checksums=(sys.argv[2],)), sys.argv[3])
 
 def test_two_processes_fetch_it_once(server, tmp_path):
     with open(tmp_path / "a.bin.part", "ab+", buffering=0) as file:
-        downloads.fcntl.flock(file, downloads.fcntl.LOCK_EX)
+        fcntl.flock(file, fcntl.LOCK_EX)
         second = subprocess.Popen([sys.executable, "-c", SECOND, server.url("a.bin"), MD5, str(tmp_path)], cwd=ROOT,
                                   stderr=subprocess.PIPE, text=True)
-        assert "another process fetches it; waiting" in second.stderr.readline()
+        assert "another process fetches a.bin; waiting" in second.stderr.readline()
         file.write(BODY)
         os.replace(tmp_path / "a.bin.part", tmp_path / "a.bin")
     assert second.wait(20) == 0
