@@ -1,8 +1,8 @@
 """Layers as FCN writes them, so that every net of the zoo says the same thing the same way.
 
 In:   Tops of a NetSpec, sizes in pixels.
-Out:  Tops; nothing is named here, the caller names them by assigning to the NetSpec.
-Not here: which layers make a net (vgg16, squeezenet, heads); offsets of crops (coord).
+Out:  Tops; the caller names them by assigning to the NetSpec.
+Not here: which layers make a net (vgg16, alexnet, googlenet, squeezenet, heads); offsets of crops (coord).
 Source: the released nets' settings; Long et al., section 4.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import caffe
 from caffe import layers as L
 from caffe import params as P
 
@@ -19,6 +20,7 @@ IGNORE_LABEL = 255  # void pixels of VOC: borders and what nobody could name
 # as in the nets that won ILSVRC and as FCN kept it.
 LEARN = [dict(lr_mult=1, decay_mult=1), dict(lr_mult=2, decay_mult=0)]
 FIXED = [dict(lr_mult=0)]
+STILL = [dict(lr_mult=0, decay_mult=0), dict(lr_mult=0, decay_mult=0)]  # weights and biases that stay as they are
 
 
 def learn(times: float = 1) -> list:
@@ -33,29 +35,43 @@ def fillers(weight_filler: dict[str, Any] | None) -> dict[str, Any]:
     return dict(weight_filler=dict(weight_filler), bias_filler=dict(type="constant", value=0))
 
 
-def conv_relu(bottom: L, num_output: int, kernel_size: int = 3, pad: int = 1,
-              weight_filler: dict[str, Any] | None = None) -> tuple[L, L]:
-    """Convolve at stride 1 and rectify in place; gives both Tops."""
-    conv = L.Convolution(bottom, kernel_size=kernel_size, stride=1, num_output=num_output, pad=pad,
-                         param=learn(), **fillers(weight_filler))
+def conv_relu(bottom: L, num_output: int, kernel_size: int = 3, pad: int = 1, *, stride: int = 1,
+              weight_filler: dict[str, Any] | None = None, param: list | None = LEARN,
+              **more: Any) -> tuple[L, L]:
+    """Convolve and rectify in place; gives both Tops. With `param` None, none is written (Caffe's 1 and 1)."""
+    specs = {} if param is None else dict(param=[dict(spec) for spec in param])
+    conv = L.Convolution(bottom, kernel_size=kernel_size, stride=stride, num_output=num_output, pad=pad,
+                         **specs, **fillers(weight_filler), **more)
     return conv, L.ReLU(conv, in_place=True)
 
 
-def full_relu(bottom: L, num_output: int,
-              weight_filler: dict[str, Any] | None = None) -> tuple[L, L]:
+def full_relu(bottom: L, num_output: int, weight_filler: dict[str, Any] | None = None) -> tuple[L, L]:
     """Connect fully (InnerProduct) and rectify in place; gives both Tops."""
-    full = L.InnerProduct(bottom, num_output=num_output, param=learn(), **fillers(weight_filler))
+    full = full_score(bottom, num_output, weight_filler)
     return full, L.ReLU(full, in_place=True)
 
 
-def max_pool(bottom: L, kernel_size: int = 2, stride: int = 2) -> L:
+def full_score(bottom: L, num_output: int, weight_filler: dict[str, Any] | None = None) -> L:
+    """Connect fully (InnerProduct)."""
+    return L.InnerProduct(bottom, num_output=num_output, param=learn(), **fillers(weight_filler))
+
+
+def max_pool(bottom: L, kernel_size: int = 2, stride: int = 2, **more: Any) -> L:
     """Take the maximum of each window; Caffe rounds the size up."""
-    return L.Pooling(bottom, pool=P.Pooling.MAX, kernel_size=kernel_size, stride=stride)
+    return L.Pooling(bottom, pool=P.Pooling.MAX, kernel_size=kernel_size, stride=stride, **more)
 
 
-def dropout(bottom: L, ratio: float) -> L:
-    """Drop this share of the values in TRAIN, in place."""
-    return L.Dropout(bottom, dropout_ratio=ratio, in_place=True)
+def normalise(bottom: L) -> L:
+    """Divide by the response of five neighbouring channels (LRN), as AlexNet and GoogLeNet do."""
+    return L.LRN(bottom, local_size=5, alpha=1e-4, beta=0.75)
+
+
+def drop(n: caffe.NetSpec, name: str, bottom: L, ratio: float | None) -> L:
+    """Add a layer that drops this share of the values in TRAIN, in place; None: no layer. Gives the last Top."""
+    if ratio is None:
+        return bottom
+    n[name] = L.Dropout(bottom, dropout_ratio=ratio, in_place=True)
+    return n[name]
 
 
 def score(bottom: L, num_classes: int, lr_times: float = 1) -> L:
@@ -81,16 +97,29 @@ def fuse(*bottoms: L) -> L:
     return L.Eltwise(*bottoms, operation=P.Eltwise.SUM)
 
 
-def segmentation_loss(bottom: L, label: L, normalize: bool) -> L:
+def average(*bottoms: L) -> L:
+    """Average the scores of several trunks."""
+    return L.Eltwise(*bottoms, operation=P.Eltwise.SUM, coeff=[1 / len(bottoms)] * len(bottoms))
+
+
+def segmentation_loss(bottom: L, label: L, normalize: bool, class_weights: str | None = None) -> L:
     """Compare scores with labels at every pixel that is not 255.
 
     With `normalize` the loss is the mean over those pixels; without, their sum over the batch size
     (Caffe's BATCH_SIZE), which is how FCN was trained and why its base_lr is tiny.
+
+    Args:
+        bottom: scores.
+        label: of the same height and width.
+        normalize: as said.
+        class_weights: binaryproto of a K x K matrix with a weight for each class on the diagonal.
     """
-    return L.SoftmaxWithLoss(bottom, label,
-                             loss_param=dict(normalize=normalize, ignore_label=IGNORE_LABEL))
+    loss_param = dict(normalize=normalize, ignore_label=IGNORE_LABEL)
+    if class_weights is None:
+        return L.SoftmaxWithLoss(bottom, label, loss_param=loss_param)
+    return L.InfogainLoss(bottom, label, loss_param=loss_param, infogain_loss_param=dict(source=class_weights))
 
 
-def image_input(height: int, width: int) -> L:
-    """Give the Input layer of a deploy net: one BGR image, an example size; reshape it at will."""
-    return L.Input(name="input", input_param=dict(shape=[dict(dim=[1, 3, height, width])]))
+def image_input(height: int, width: int, channels: int = 3, **more: Any) -> L:
+    """Give the Input layer of a deploy net: one image, an example size; reshape it at will."""
+    return L.Input(input_param=dict(shape=[dict(dim=[1, channels, height, width])]), **more)

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import caffe
 from caffe import layers as L
 from caffe import params as P
-from nets.blocks import dropout, fixed_scale, fuse, learn, max_pool, score, upsample
+from nets.blocks import drop, fixed_scale, fuse, learn, max_pool, score, upsample
 from nets.coord import crop
 
 FIRES = {2: (16, 64), 3: (16, 64), 4: (32, 128), 5: (32, 128),  # number: (squeezed, expanded twice)
@@ -48,9 +48,7 @@ def trunk(n: caffe.NetSpec, bottom: L, net: SqueezeNet) -> L:
         top = _fire(n, f"fire{number}", top, squeezed, expanded)
         if number in POOL_AFTER:
             n[f"pool{number}"] = top = max_pool(top, 3, 2)
-    if net.dropout is not None:
-        n.drop9 = top = dropout(top, net.dropout)
-    return top
+    return drop(n, "drop9", top, net.dropout)
 
 
 def fcn(n: caffe.NetSpec, image: L, num_classes: int, net: SqueezeNet) -> L:

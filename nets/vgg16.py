@@ -14,7 +14,7 @@ from typing import Any
 import caffe
 from caffe import layers as L
 from nets import NetError
-from nets.blocks import conv_relu, dropout, fillers, full_relu, learn, max_pool
+from nets.blocks import LEARN, STILL, conv_relu, drop, full_relu, full_score, max_pool
 
 CONVOLUTIONS = (2, 2, 3, 3, 3)  # in each block
 
@@ -28,46 +28,52 @@ class Vgg16:
     pad: int = 100  # of conv1_1; from 97 on, every image size >= 1 serves (1 in the classifier)
     dropout: float | None = 0.5  # None: no dropout layers, as in deploy nets
     weight_filler: dict[str, Any] | None = None  # None: weights are copied in, zero until then
+    first: str = "conv1_1"  # another name, so that weights for 3 channels are not copied into it
+    learns: bool = True  # False: every weight stays as it is copied in
+    end: str = "fc7"  # or a pool, for a net that looks no farther
 
+    def convolutional(self, n: caffe.NetSpec, bottom: L, suffix: str = "") -> L:
+        """Add the trunk with fc6 and fc7 as convolutions (7 x 7 and 1 x 1); gives the last Top.
 
-def convolutional(n: caffe.NetSpec, bottom: L, vgg: Vgg16) -> L:
-    """Add the trunk with fc6 and fc7 as convolutions (7 x 7 and 1 x 1); gives fc7's Top."""
-    top = _blocks(n, bottom, vgg)
-    n.fc6, n.relu6 = conv_relu(top, vgg.fc, kernel_size=7, pad=0, weight_filler=vgg.weight_filler)
-    top = _drop(n, "drop6", n.relu6, vgg)
-    n.fc7, n.relu7 = conv_relu(top, vgg.fc, kernel_size=1, pad=0, weight_filler=vgg.weight_filler)
-    return _drop(n, "drop7", n.relu7, vgg)
-
-
-def classifier(n: caffe.NetSpec, bottom: L, vgg: Vgg16, num_classes: int,
-               score_filler: dict[str, Any] | None = None) -> L:
-    """Add the trunk with fc6, fc7 and the scores fc8 as InnerProducts; gives fc8's Top."""
-    top = _blocks(n, bottom, vgg)
-    n.fc6, n.relu6 = full_relu(top, vgg.fc, vgg.weight_filler)
-    top = _drop(n, "drop6", n.relu6, vgg)
-    n.fc7, n.relu7 = full_relu(top, vgg.fc, vgg.weight_filler)
-    top = _drop(n, "drop7", n.relu7, vgg)
-    n.fc8 = L.InnerProduct(top, num_output=num_classes, param=learn(),
-                           **fillers(score_filler or vgg.weight_filler))
-    return n.fc8
-
-
-def _blocks(n: caffe.NetSpec, bottom: L, vgg: Vgg16) -> L:
-    if len(vgg.widths) != len(CONVOLUTIONS):
-        raise NetError(f"VGG16: widths {vgg.widths}, want one for each of its {len(CONVOLUTIONS)} blocks")
-    top = bottom
-    for block, (width, count) in enumerate(zip(vgg.widths, CONVOLUTIONS), start=1):
-        for i in range(1, count + 1):
-            pad = vgg.pad if (block, i) == (1, 1) else 1
-            conv, relu = conv_relu(top, width, pad=pad, weight_filler=vgg.weight_filler)
-            n[f"conv{block}_{i}"], n[f"relu{block}_{i}"] = conv, relu
-            top = relu
-        n[f"pool{block}"] = top = max_pool(top)
-    return top
-
-
-def _drop(n: caffe.NetSpec, name: str, top: L, vgg: Vgg16) -> L:
-    if vgg.dropout is None:
+        Args:
+            n: receives the layers.
+            bottom: images.
+            suffix: glued to the name of every layer, where two trunks are in one net.
+        """
+        top = self._blocks(n, bottom, suffix)
+        if self.end != "fc7":
+            return top
+        settings: dict[str, Any] = dict(pad=0, weight_filler=self.weight_filler, param=LEARN if self.learns else STILL)
+        for name, kernel_size in (("6", 7), ("7", 1)):
+            conv, relu = conv_relu(top, self.fc, kernel_size=kernel_size, **settings)
+            n[f"fc{name}{suffix}"], n[f"relu{name}{suffix}"] = conv, relu
+            top = drop(n, f"drop{name}{suffix}", relu, self.dropout)
         return top
-    n[name] = dropout(top, vgg.dropout)
-    return n[name]
+
+    def classifier(self, n: caffe.NetSpec, bottom: L, num_classes: int,
+                   score_filler: dict[str, Any] | None = None) -> L:
+        """Add the trunk with fc6, fc7 and the scores fc8 as InnerProducts; gives fc8's Top."""
+        top = self._blocks(n, bottom)
+        n.fc6, n.relu6 = full_relu(top, self.fc, self.weight_filler)
+        top = drop(n, "drop6", n.relu6, self.dropout)
+        n.fc7, n.relu7 = full_relu(top, self.fc, self.weight_filler)
+        top = drop(n, "drop7", n.relu7, self.dropout)
+        n.fc8 = full_score(top, num_classes, score_filler or self.weight_filler)
+        return n.fc8
+
+    def _blocks(self, n: caffe.NetSpec, bottom: L, suffix: str = "") -> L:
+        if len(self.widths) != len(CONVOLUTIONS):
+            raise NetError(f"VGG16: widths {self.widths}, want one for each of its {len(CONVOLUTIONS)} blocks")
+        top = bottom
+        for block, (width, count) in enumerate(zip(self.widths, CONVOLUTIONS), start=1):
+            for i in range(1, count + 1):
+                is_first = (block, i) == (1, 1)
+                conv, relu = conv_relu(top, width, pad=self.pad if is_first else 1, weight_filler=self.weight_filler,
+                                       param=LEARN if self.learns else STILL)
+                name = self.first if is_first else f"conv{block}_{i}"
+                n[f"{name}{suffix}"], n[f"relu{block}_{i}{suffix}"] = conv, relu
+                top = relu
+            n[f"pool{block}{suffix}"] = top = max_pool(top)
+            if self.end == f"pool{block}":
+                break
+        return top

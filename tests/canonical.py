@@ -64,6 +64,8 @@ _SETTINGS = {
     "Pooling": lambda layer: dict(
         pool=caffe_pb2.PoolingParameter.PoolMethod.Name(layer.pooling_param.pool),
         k=layer.pooling_param.kernel_size, s=layer.pooling_param.stride, p=layer.pooling_param.pad),
+    "LRN": lambda layer: dict(n=layer.lrn_param.local_size, a=f"{layer.lrn_param.alpha:g}",
+                              b=f"{layer.lrn_param.beta:g}"),
     "Dropout": lambda layer: dict(ratio=f"{layer.dropout_param.dropout_ratio:g}"),
     "Eltwise": lambda layer: dict(
         op=caffe_pb2.EltwiseParameter.EltwiseOp.Name(layer.eltwise_param.operation),

@@ -17,14 +17,16 @@ from google.protobuf.internal import api_implementation
 import caffe
 import startup
 from caffe.proto import caffe_pb2
-from nets import NetError, squeezenet, vgg16
+from nets import NetError, squeezenet
 from nets.__main__ import main
-from nets.blocks import image_input
-from nets.heads import AT_ONCE, fcn_head
+from nets.alexnet import AlexNet
+from nets.blocks import image_input, score
+from nets.data_layers import Feed
+from nets.heads import AT_ONCE, FcnHead
 from nets.prototxt import is_fresh, read_prototxt, write_prototxt
 from nets.squeezenet import SqueezeNet
 from nets.vgg16 import Vgg16
-from nets.zoo import DIRS, SLIM, ZOO, emit, phases
+from nets.zoo import DIRS, SLIM, ZOO, emit, inputs, phases, scoring_phase, slimmed, training_phase
 
 ROOT = Path(__file__).resolve().parent.parent
 DIGESTS = json.loads((ROOT / "tests/reference/digests.json").read_text())
@@ -32,18 +34,20 @@ ALL = [(name, phase) for name in ZOO for phase in phases(name)]
 
 
 def released(net: str):
-    """Emit a net with the folders of the release, which differ for fcn16s."""
+    """Emit a net with the folders of the release, which differ for fcn16s and PASCAL-Context."""
     name, phase = net.split("/")
-    data = "../../data" if name == "voc-fcn16s" else "../data"
-    return emit(name, phase, sbdd_dir=f"{data}/sbdd/dataset", voc_dir=f"{data}/pascal/VOC2011")
+    context = name.startswith("pascalcontext")
+    data = "../../data" if name == "voc-fcn16s" or context else "../data"
+    return emit(name, phase, sbdd_dir=f"{data}/sbdd/dataset", voc_dir=f"{data}/pascal{'' if context else '/VOC2011'}",
+                context_dir=f"{data}/pascal-context", nyud_dir=f"{data}/nyud", siftflow_dir=f"{data}/sift-flow")
 
 
 def committed(name: str, phase: str):
     return read_prototxt(ROOT / "models" / name / f"{phase}.prototxt", caffe_pb2.NetParameter())
 
 
-def test_nine_nets_were_released():
-    assert len(DIGESTS) == 9 and all(tuple(net.split("/")) in ALL for net in DIGESTS)
+def test_thirty_one_nets_were_released():
+    assert len(DIGESTS) == 31 and all(tuple(net.split("/")) in ALL for net in DIGESTS)
 
 
 @pytest.mark.parametrize("net", DIGESTS)
@@ -118,9 +122,16 @@ def test_shapes_loss_is_the_mean_and_voc_loss_the_sum_over_pixels():
 def test_data_layer_settings_read_as_a_dict(name, phase):
     param = emit(name, phase).layer[0].python_param
     settings = ast.literal_eval(param.param_str)
-    assert settings["seed"] == 1337 and len(settings["mean"]) == 3
-    assert settings.get("mirror", False) is (phase == "train" and not name.startswith("voc-fcn8")
-                                             and name not in ("voc-fcn32s", "voc-fcn16s"))
+    assert settings["seed"] == 1337 and len(settings.get("mean", "bgr")) == 3
+    mirrored = phase == "train" and (name.startswith("shapes-") or name == "voc-fcn-squeezenet")
+    assert settings.get("mirror", False) is mirrored  # the release mirrors nothing
+
+
+def test_phases_and_inputs_of_each_set():
+    assert [training_phase(name) for name in ("voc-fcn8s", "nyud-fcn32s-hha")] == ["train", "trainval"]
+    assert [scoring_phase(name) for name in ("pascalcontext-fcn8s", "siftflow-fcn8s")] == ["val", "test"]
+    assert inputs("nyud-fcn32s-hha") == (("data", "hha"),) and inputs("shapes-vgg16") == (("data", "color"),)
+    assert inputs("nyud-fcn32s-color-d") == (("color", "color"), ("depth", "depth"))
 
 
 @pytest.mark.parametrize("name", ZOO)
@@ -167,7 +178,8 @@ def sizes_on(engine: str, net, sizes, blobs) -> np.ndarray:
 def tiny_fcn(stride: int, pad: int = 100):
     n = caffe.NetSpec()
     n.data = image_input(8, 8)
-    fcn_head(n, vgg16.convolutional(n, n.data, replace(TINY, pad=pad)), n.data, 2, stride)
+    n.score_fr = score(replace(TINY, pad=pad).convolutional(n, n.data), 2)
+    FcnHead(2, stride).add(n, n.score_fr, n.data)
     return n.to_proto()
 
 
@@ -224,11 +236,15 @@ def test_folders_are_arguments(tmp_path):
 
 
 @pytest.mark.parametrize("call, words", [
-    (lambda: emit("voc-fcn4s", "train"), "not in the zoo; known are voc-fcn32s"),
+    (lambda: emit("voc-fcn2s", "train"), "not in the zoo; known are voc-fcn32s"),
     (lambda: emit("ilsvrc-vgg16", "train"), "no phase 'train', has deploy"),
     (lambda: emit("voc-fcn8s", "train", voc="x"), "unknown folder ['voc']"),
-    (lambda: fcn_head(caffe.NetSpec(), None, None, 21, 4), "stride 4, want one of [32, 16, 8]"),
-    (lambda: vgg16.convolutional(caffe.NetSpec(), image_input(8, 8), Vgg16(widths=(8, 8))), "5 blocks")])
+    (lambda: FcnHead(21, 2).add(caffe.NetSpec(), None, None), "stride 2, want one of [32, 16, 8, 4]"),
+    (lambda: Vgg16(widths=(8, 8)).convolutional(caffe.NetSpec(), image_input(8, 8)), "5 blocks"),
+    (lambda: AlexNet(widths=(8, 8)).convolutional(caffe.NetSpec(), image_input(8, 8)), "5 convolutions"),
+    (lambda: Feed("voc", "val", {}).tops(2, {}), "nothing given for voc_dir, mean"),
+    (lambda: scoring_phase("ilsvrc-vgg16"), "it has deploy alone"),
+    (lambda: replace(ZOO["nyud-fcn32s-color-d"], fusion="").build("deploy", {}), "want early or late")])
 def test_wrong_words_are_answered_with_the_right_ones(call, words):
     with pytest.raises(NetError) as error:
         call()
@@ -236,7 +252,7 @@ def test_wrong_words_are_answered_with_the_right_ones(call, words):
 
 
 def test_unknown_name_is_one_line_and_status_1(tmp_path, capsys):
-    assert startup.run(lambda: main(["voc-fcn4s", "--out", str(tmp_path)])) == 1
+    assert startup.run(lambda: main(["voc-fcn2s", "--out", str(tmp_path)])) == 1
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "voc-fcn8s-atonce" in error
 
@@ -264,3 +280,13 @@ def test_at_once_scales_are_fixed():
     for skip in AT_ONCE:
         scale = layers[f"scale_{skip.name}"]
         assert scale.param[0].lr_mult == 0 and scale.scale_param.filler.value == np.float32(skip.scale)
+
+
+@pytest.mark.parametrize("name", [name for name in ZOO if name not in ("voc-fcn-squeezenet",)])
+def test_slimmed_is_the_same_net_with_less_in_it(name):
+    row, small = ZOO[name], slimmed(ZOO[name])
+    for phase in row.phases:
+        full, slim = row.build(phase, {}).to_proto(), small.build(phase, {}).to_proto()
+        assert [(layer.name, layer.type, layer.bottom) for layer in slim.layer] == [
+            (layer.name, layer.type, layer.bottom) for layer in full.layer]
+    assert slimmed(small) == small and slimmed(ZOO["voc-fcn-squeezenet"]) is ZOO["voc-fcn-squeezenet"]
