@@ -71,13 +71,13 @@ def array_to_datum(arr: np.ndarray, label: int | None = None) -> Any:
 
 
 def datum_to_array(datum: Any) -> np.ndarray:
-    """Give a Datum's C x H x W array: uint8 of its bytes, else float64; the label is not in it.
+    """Give a Datum's C x H x W array: uint8 of its bytes or of its encoded image (grey, BGR, BGRA), else float64.
 
-    Raises:
-        ValueError: the Datum holds an encoded image, or another number of values than its shape says.
+    The label is not in it. ValueError: another number of values than its shape says; RuntimeError: no image.
     """
-    if datum.encoded:
-        raise ValueError("Datum is encoded (a JPEG or PNG file); decode datum.data with Pillow instead")
+    if datum.encoded:  # Caffe fails here
+        from caffe._caffe.datum import decode_image
+        return decode_image(datum.data)
     shape = (datum.channels, datum.height, datum.width)
     if len(datum.data):
         return np.frombuffer(datum.data, dtype=np.uint8).reshape(shape).copy()

@@ -175,7 +175,7 @@ def test_mean_picture_of_another_size_is_resized():
     (lambda t: t.set_mean("data", np.zeros((1, 1, 4, 5))), "Mean shape invalid"),
     (lambda t: io.oversample([np.zeros((4, 5, 3))], (5, 5)), "do not fit"),
     (lambda t: io.array_to_datum(np.zeros((4, 5))), "Incorrect array shape"),
-    (lambda t: io.datum_to_array(caffe_pb2.Datum(encoded=True, data=b"x")), "encoded"),
+    (lambda t: io.datum_to_array(caffe_pb2.Datum(encoded=True, data=b"x")), "Could not decode the encoded image"),
     (lambda t: io.blobproto_to_array(caffe_pb2.BlobProto(data=[1, 2])), "reshape")])
 def test_errors(call, words):
     with pytest.raises(Exception, match=words):
