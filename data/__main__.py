@@ -18,11 +18,14 @@ if __name__ == "__main__":
 import argparse
 from collections.abc import Sequence
 
-from data import get, look
+from data import convert, get, look
+from data.nyud import hha_files
 
 COMMANDS = (
     look,
     get,
+    convert,
+    hha_files,
 )
 
 
