@@ -1,8 +1,8 @@
 """Score a segmentation net as the FCN paper does: one confusion matrix over a whole split.
 
 In:   a net whose data layer walks a split, the ids of that split; `python score.py --split NAME`.
-Out:  histograms, the four scores, the release's log lines, a table a class, JSON, label PNGs.
-Not here: data set formats (layers/), training (solvers/), layout of results (scoring/report.py).
+Out:  histograms, the four scores, the release's log lines, tables, JSON, label PNGs, confusion pictures.
+Not here: counting and metrics, the layout of results (scoring/), data set formats (layers/), training (solvers/).
 Source: score.py of the FCN release (names, signatures, lines); Long et al. 2015, section 5.
 """
 
@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -24,23 +23,12 @@ if __name__ == "__main__":
 import numpy as np
 
 from scoring.confusion import class_accuracy, class_iu, fast_hist, scores
+from scoring.tally import Tally, Watch, tally, tally_heads
 
 __all__ = ["fast_hist", "compute_hist", "do_seg_tests", "seg_tests", "scores", "class_accuracy",
-           "class_iu", "tally", "Tally"]
+           "class_iu", "tally", "tally_heads", "Tally"]
 
-IGNORE = 255  # what data layers write for pixels that do not count
-Watch = Callable[[Any, np.ndarray, np.ndarray], None]
-
-
-@dataclass
-class Tally:
-    """What one pass over a split has counted."""
-
-    hist: np.ndarray  # (K, K) int64; row = truth, column = prediction
-    loss: float = 0.0  # mean over images of the blob `loss`; nan where the net has none
-    images: int = 0
-    pixels: int = 0  # with the ignored ones
-    unlabelled: list[str] = field(default_factory=list)  # ids without any pixel that counts
+DIRS = ("voc", "sbdd", "context", "nyud", "siftflow")  # keys of folders in param_str, less `_dir`
 
 
 def compute_hist(net: Any, save_dir: str | None, dataset: Sequence[str],
@@ -107,40 +95,6 @@ def seg_tests(solver: Any, save_format: str | None, dataset: Sequence[str], laye
     return counted.hist, counted.loss
 
 
-def tally(net: Any, save_dir: str | Path | None, dataset: Iterable[str], layer: str = "score",
-          gt: str = "label", watch: Watch | None = None) -> Tally:
-    """Do compute_hist's work, whose arguments and errors it has; `watch` as for seg_tests."""
-    for name in (layer, gt):
-        if name not in net.blobs:
-            raise ValueError(f"scoring: the net has no blob '{name}'; it has "
-                             f"{', '.join(net.blobs)}")
-    classes = net.blobs[layer].shape[1]
-    counted = Tally(np.zeros((classes, classes), np.int64))
-    if save_dir:
-        # DEVIATION D24: the release stops at a folder that is there.
-        Path(save_dir).mkdir(parents=True, exist_ok=True)
-    loss = 0.0
-    for name in dataset:
-        try:
-            net.forward()
-        except (RuntimeError, ValueError) as error:
-            raise ValueError(f"scoring '{name}': {error}") from error
-        label, prediction = _label_and_prediction(net, layer, gt, name)
-        hist = fast_hist(label.ravel(), prediction.ravel(), classes)
-        counted.hist += hist
-        counted.images += 1
-        counted.pixels += label.size
-        if not hist.any():
-            counted.unlabelled.append(name)
-        if save_dir:
-            _save(Path(save_dir) / f"{name}.png", prediction)
-        if watch is not None:
-            watch(net, label, prediction)
-        loss += float(net.blobs["loss"].data.flat[0]) if "loss" in net.blobs else float("nan")
-    counted.loss = loss / counted.images if counted.images else float("nan")
-    return counted
-
-
 def print_scores(iter: int, counted: Tally) -> None:
     """Print the release's five lines."""
     found = scores(counted.hist)
@@ -150,63 +104,93 @@ def print_scores(iter: int, counted: Tally) -> None:
         print(">>>", datetime.now(), "Iteration", iter, line, value)
 
 
-def _label_and_prediction(net: Any, layer: str, gt: str,
-                          name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Truth and prediction of the pass just made, (H, W) each, checked against each other."""
-    score, truth = net.blobs[layer].data, net.blobs[gt].data
-    if len(score) != 1 or score.ndim != 4 or truth.shape != (1, 1, *score.shape[2:]):
-        raise ValueError(f"scoring '{name}': blob '{layer}' is {score.shape}, '{gt}' "
-                         f"{truth.shape}; want (1, K, H, W) and (1, 1, H, W); check the net's Crop")
-    label, classes = truth[0, 0].astype(np.int64), score.shape[1]
-    wrong = (label >= classes) & (label != IGNORE) | (label < 0)
-    if wrong.any():  # DEVIATION D23: the release leaves such pixels out.
-        raise ValueError(f"scoring '{name}': label {label[wrong][0]}, want 0 to {classes - 1} or "
-                         f"{IGNORE}; the label, or the net's number of classes, is wrong")
-    return label, score[0].argmax(0)
-
-
 def _folder(save_format: str | None, iter: int) -> str | None:
     return save_format.format(iter) if save_format else None
 
 
-def _save(path: Path, prediction: np.ndarray) -> None:
-    from vis import save_label
-
-    path.parent.mkdir(parents=True, exist_ok=True)  # ids of some sets have folders in them
-    save_label(path, prediction)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
-    """Score a trained net on a split; see --help."""
-    parser = argparse.ArgumentParser(prog="score.py", description=(
-        "Score a net on a split: overall accuracy, mean accuracy, mean IU, frequency-weighted IU."))
-    parser.add_argument("--split", default="seg11valid", help="name of a list of ids (%(default)s)")
-    parser.add_argument("--net", help="net in models/ (default: the best one trained here)")
-    parser.add_argument("--weights", help="caffemodel in place of the net's own")
-    parser.add_argument("--voc-dir", metavar="DIR",
-                        help="folder in VOC devkit layout, in place of the val net's")
-    parser.add_argument("--save", metavar="DIR", help="write predictions there as palette PNGs")
-    parser.add_argument("--out", metavar="FILE", help="JSON (default: in results/)")
-    parser.add_argument("--gpu", type=int, metavar="N", help="CUDA device (default: the CPU)")
-    args = parser.parse_args(argv)
+    """Score a trained net on a split, or compare two results; see --help."""
+    args = _arguments(argv)
     startup.quiet_caffe()
+    if args.compare:
+        from scoring.compare import compare
 
+        print(compare(*args.compare))
+        return 0
     from nets.choice import choose
-    from scoring.report import out_path, print_report, write_report
+    from scoring.boundary import BoundaryBands
+    from scoring.report import out_path, print_report, print_warnings, write_report
     from scoring.scored_net import open_split
 
     record = choose(args.net, args.weights)
-    out = Path(args.out) if args.out else out_path(record, args.split)
     startup.select_device(args.gpu)
-    net, ids = open_split(record, args.split, args.voc_dir)
-    print(f"net {record.net} ({record.weights}), split {args.split}: {len(ids)} images")
+    net, ids, split, is_own = open_split(record, args.split, _dirs(args), args.mask)
+    out = Path(args.out) if args.out else out_path(record, split, is_own and not args.mask)
+    print(f"net {record.net} ({record.weights}), split {split}: {len(ids)} images")
     print(">>>", datetime.now(), "Begin seg tests")
-    counted = tally(net, args.save, _progress(ids))
-    print_scores(record.iteration or 0, counted)
-    print_report(record, counted, net)
-    write_report(out, record, args.split, counted, "cpu" if args.gpu is None else f"gpu {args.gpu}")
+    watches = [BoundaryBands(args.boundary, len(head.classes)) if args.boundary else None for head in record.heads]
+    counted = tally_heads(net, _progress(ids), record.heads, _folders(args.save, record.heads), watches)
+    bands = [watch.bands if watch else {} for watch in watches]
+    for head, of_head, of_bands in zip(record.heads, counted, bands):
+        if len(record.heads) > 1:
+            print(f"\nhead {head.score} ({len(head.classes)} classes)")
+        print_scores(record.iteration or 0, of_head)
+        print_report(head, of_head, of_bands)
+    print_warnings(record, counted, net)
+    write_report(out, record, split, counted, bands, "cpu" if args.gpu is None else f"gpu {args.gpu}", args.mask)
     print(f"wrote {out}")
+    if args.confusion:
+        _draw(out, record.heads, counted)
     return 0
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="score.py", description=(
+        "Score a net on a split: overall accuracy, mean accuracy, mean IU, frequency-weighted IU."))
+    parser.add_argument("--split", help="name of a list of ids (default: that of the net's val or test prototxt)")
+    parser.add_argument("--net", help="net in models/ (default: the best one trained here)")
+    parser.add_argument("--weights", help="caffemodel in place of the net's own")
+    for key in DIRS:
+        parser.add_argument(f"--{key}-dir", metavar="DIR", help=argparse.SUPPRESS if key != "voc" else (
+            "folder of the data in place of the net's: --voc-dir, or " + ", ".join(f"--{k}-dir" for k in DIRS[1:])))
+    parser.add_argument("--boundary", type=int, nargs="+", metavar="PIXELS",
+                        help="also score within bands of these widths around the label's boundaries")
+    parser.add_argument("--mask", choices=("foreground", "background"),
+                        help="hide it from the net: its pixels become the mean")
+    parser.add_argument("--save", metavar="DIR", help="write predictions there as palette PNGs")
+    parser.add_argument("--confusion", action="store_true", help="draw the confusion matrix, beside the JSON")
+    parser.add_argument("--out", metavar="FILE", help="JSON (default: in results/)")
+    parser.add_argument("--compare", nargs=2, metavar=("A", "B"),
+                        help="score nothing: show two results side by side (nets, or JSON files)")
+    parser.add_argument("--gpu", type=int, metavar="N", help="CUDA device (default: the CPU)")
+    args = parser.parse_args(argv)
+    if args.boundary and min(args.boundary) < 1:
+        parser.error(f"--boundary {min(args.boundary)}: want 1 or more pixels")
+    return args
+
+
+def _dirs(args: argparse.Namespace) -> dict[str, str]:
+    """The folders that were given, by key of param_str."""
+    given = {f"{key}_dir": getattr(args, f"{key}_dir") for key in DIRS}
+    return {key: folder for key, folder in given.items() if folder is not None}
+
+
+def _folders(save: str | None, heads: Sequence[Any]) -> list[str | None]:
+    """Where each head's predictions go: one head's straight into the folder."""
+    if save is None or len(heads) == 1:
+        return [save] * len(heads)
+    return [str(Path(save, head.label)) for head in heads]
+
+
+def _draw(out: Path, heads: Sequence[Any], counted: Sequence[Tally]) -> None:
+    """Write a picture of the confusion matrix of each head."""
+    from scoring.pictures import draw_confusion
+
+    for head, of_head in zip(heads, counted):
+        which = "" if len(heads) == 1 else f"_{head.label}"
+        path = out.with_name(f"{out.stem}_confusion{which}.png")
+        draw_confusion(of_head.hist, head.classes, path, f"{out.stem}{which.replace('_', ', ')}")
+        print(f"wrote {path}")
 
 
 def _progress(ids: Sequence[str]) -> Iterable[str]:

@@ -1,68 +1,93 @@
 """The net that scores a record on a split, with the ids of that split.
 
-In:   a Record, the name of a split.
+In:   a Record, the name of a split or None, folders in place of the net's.
 Out:  a caffe.Net in TEST phase whose data layer walks the split in file order; the ids.
-Not here: counting (score.py), choosing a net (nets/choice.py).
+Not here: counting (tally.py), choosing a net (nets/choice.py), the layouts of data sets (layers/).
 """
 
 from __future__ import annotations
 
 import ast
+import importlib
 import os
 import tempfile
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from nets import NetError
 from nets.prototxt import read_prototxt, write_prototxt
-from nets.record import Record
+from nets.record import Head, Record
 
 ROOT = Path(__file__).resolve().parent.parent
+PHASES = ("val", "test")  # files of the net that scores: the released sets have the one or the other
 
 
-def open_split(record: Record, split: str,
-               voc_dir: str | None = None) -> tuple[Any, list[str]]:
-    """Build the val net of a record with another split in its data layer.
+class ScoredNet(NamedTuple):
+    """A net that is ready to walk a split."""
+
+    net: Any
+    ids: list[str]  # in the order of its passes
+    split: str
+    is_own: bool  # the split is that of the net's own val.prototxt or test.prototxt
+
+
+def open_split(record: Record, split: str | None = None, dirs: Mapping[str, str] | None = None,
+               mask: str | None = None) -> ScoredNet:
+    """Build the val (or test) net of a record with another split in its data layer.
 
     Args:
-        record: its deploy net's folder holds val.prototxt, too.
-        split: name of a list of ids.
-        voc_dir: folder in VOC devkit layout, in place of the val net's.
+        record: its deploy net's folder holds val.prototxt or test.prototxt, too.
+        split: name of a list of ids; None: the net's own.
+        dirs: folders by key of param_str (voc_dir, nyud_dir, ...), in place of the net's.
+        mask: foreground or background, which the data layer then hides from the net; None: neither.
 
     Returns:
-        the net with the record's weights, and the ids in the order of its passes.
+        The net with the record's weights, and what it walks.
 
     Raises:
-        NetError: no val net, no such split (lists those there are), classes not the record's.
+        NetError: no such net, no such split (lists those there are), heads not the record's.
     """
     import caffe
     from caffe.proto import caffe_pb2
 
-    path = Path(record.deploy).with_name("val.prototxt")
+    path = scoring_prototxt(Path(record.deploy).parent)
     message = read_prototxt(path, caffe_pb2.NetParameter())
-    layer, param = _data_layer(message, path)
-    if voc_dir is not None:
-        if "voc_dir" not in param:
-            raise NetError(f"'{path}': its data layer takes no voc_dir, but {', '.join(param)}")
-        param["voc_dir"] = voc_dir
-    else:
-        param.update(_from_root(param))
-    ids = _read_ids(_split_file(param, split), split)
-    param["split"] = split
-    if "train" in split:
+    layer, param = data_layer(message, path)
+    own = param["split"]
+    _change(param, path, {**(dirs or {}), **({"mask": mask} if mask else {})}, optional=("mask",))
+    param.update({key: value for key, value in _from_root(param).items() if key not in (dirs or {})})
+    param["split"] = split or own
+    if "train" in param["split"]:
         param["randomize"] = False  # data layers draw at random from splits so called
     layer.python_param.param_str = repr(param)
+    ids = _ids(layer, param["split"])
     with tempfile.TemporaryDirectory() as folder:
-        scored = os.path.join(folder, "val.prototxt")
+        scored = os.path.join(folder, path.name)
         write_prototxt(message, scored)
         net = caffe.Net(scored, caffe.TEST, weights=record.weights)
-    _check_classes(net, record)
-    return net, ids
+    for head in record.heads:
+        _check_head(net, record, head)
+    return ScoredNet(net, ids, param["split"], param["split"] == own)
 
 
-def _data_layer(message: Any, path: Path) -> tuple[Any, dict]:
-    """The Python layer that has a split, and its param_str as a dict."""
+def scoring_prototxt(folder: Path) -> Path:
+    """Give the net of a folder that is scored: val.prototxt, or else test.prototxt."""
+    paths = [folder / f"{phase}.prototxt" for phase in PHASES]
+    return next((path for path in paths if path.exists()), paths[0])
+
+
+def data_layer(message: Any, path: Path) -> tuple[Any, dict]:
+    """Find the Python layer that has a split; gives it and its param_str as a dict.
+
+    Args:
+        message: a NetParameter.
+        path: where it was read, for errors.
+
+    Raises:
+        NetError: there is none, or its module cannot be found.
+    """
     for layer in message.layer:
         if layer.type != "Python":
             continue
@@ -80,16 +105,27 @@ def _data_layer(message: Any, path: Path) -> tuple[Any, dict]:
                    f"be scored")
 
 
-def _split_file(param: dict, split: str) -> Path:
-    """Where the data layers look for a split's list (the released layers' places)."""
-    keys = [key for key in param if key.endswith("_dir")]
-    if not keys:
-        raise NetError(f"split '{split}': the data layer's param_str names no folder (`..._dir`)")
-    if "context_dir" in param and "voc_dir" in param:
-        return Path(param["voc_dir"], "VOC2010", "ImageSets", "Main", f"{split}.txt")
-    if "voc_dir" in param:
-        return Path(param["voc_dir"], "ImageSets", "Segmentation", f"{split}.txt")
-    return Path(param[keys[0]], f"{split}.txt")
+def opened(layer: Any) -> Any:
+    """Open a message's data layer without its net: it has `indices`, `split_file()`, `load_label(id)`."""
+    python = layer.python_param
+    return getattr(importlib.import_module(python.module), python.layer).opened(python.param_str)
+
+
+def _change(param: dict, path: Path, changes: Mapping[str, Any], optional: tuple[str, ...]) -> None:
+    """Put other values in, but only where the data layer has such a key."""
+    for key, value in changes.items():
+        if key not in param and key not in optional:
+            known = ", ".join(name for name in param if name.endswith("_dir"))
+            raise NetError(f"'{path}': its data layer takes no {key}, but {known}")
+        param[key] = value
+
+
+def _ids(layer: Any, split: str) -> list[str]:
+    """Read the ids as the data layer does."""
+    try:
+        return list(opened(layer).indices)
+    except ValueError as error:
+        raise NetError(f"split '{split}': {error}{_origin(str(error))}") from error
 
 
 def _from_root(param: dict) -> dict:
@@ -99,37 +135,20 @@ def _from_root(param: dict) -> dict:
             if not Path(value).exists() and (ROOT / value).exists()}
 
 
-def _read_ids(path: Path, split: str) -> list[str]:
-    if not path.is_file():
-        there = ", ".join(sorted(other.stem for other in path.parent.glob("*.txt"))) or "none"
-        raise NetError(f"split '{split}': no list '{path}'; splits there: {there}; {_origin(path)}")
-    try:
-        with open(path, encoding="utf-8-sig") as stream:  # line by line, as the data layers read it
-            ids = [line.strip() for line in stream if line.strip()]
-    except UnicodeDecodeError as error:
-        raise NetError(f"split '{split}': the list '{path}' is not text ({error.reason}); want one "
-                       f"id a line; {_origin(path)}") from error
-    if not ids:
-        raise NetError(f"split '{split}': the list '{path}' is empty; want one id a line; "
-                       f"{_origin(path)}")
-    return ids
-
-
-def _origin(path: Path) -> str:
-    """Where the list of a known data set comes from."""
+def _origin(message: str) -> str:
+    """Where the list named in a message comes from, if it is that of a known data set."""
     from data.sets import SETS
 
-    for row in SETS.values():
-        for need in row.needs:
-            if Path(need.place) == path:
-                return need.origin
-    return "`python -m data` says what comes from where"
+    needs = [need for row in SETS.values() for need in row.needs if need.place.endswith(".txt")]
+    return next((f"; {need.origin}" for need in needs if f"{need.place}'" in message), "")
 
 
-def _check_classes(net: Any, record: Record) -> None:
-    if "score" not in net.blobs:
-        raise NetError(f"net '{record.net}': no blob 'score'; it has {', '.join(net.blobs)}")
-    outputs = net.blobs["score"].shape[1]
-    if outputs != len(record.classes):
-        raise NetError(f"net '{record.net}': {outputs} scores a pixel, {len(record.classes)} "
+def _check_head(net: Any, record: Record, head: Head) -> None:
+    for blob in (head.score, head.label):
+        if blob not in net.blobs:
+            raise NetError(f"net '{record.net}': no blob '{blob}', which its record names; it has "
+                           f"{', '.join(net.blobs)}")
+    outputs = net.blobs[head.score].shape[1]
+    if outputs != len(head.classes):
+        raise NetError(f"net '{record.net}': {outputs} scores a pixel in '{head.score}', {len(head.classes)} "
                        f"classes in the record of '{record.weights}'; it belongs to another net")

@@ -1,20 +1,24 @@
 """Scoring within a training: the validation net takes the training's weights, and one number says how good.
 
-In:   a solver whose first test net reads the validation split.
+In:   a solver whose first test net reads the validation split; the blobs of its heads.
 Out:  scores by name, and rows (image, truth, prediction) of the first images for a picture.
 Not here: metrics and the release's lines (score.py), drawing (pictures).
 """
 
 from __future__ import annotations
 
-import ast
-from typing import Any, Callable, Dict, List, Tuple
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Sequence, Tuple
 
 import numpy as np
+from image_files import read_image
 
 import score
 from caffe.proto import caffe_pb2
 from nets.prototxt import read_prototxt
+from scoring.scored_net import data_layer, opened
+from scoring.tally import Blobs
 
 PICTURED = 4  # validation images in the picture grid
 Row = Tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -22,31 +26,46 @@ Check = Callable[[], None]  # raises when the training is to stop
 
 
 class Segmentation:
-    """Scores a segmentation net on its whole validation split, as the release did."""
+    """Scores a segmentation net on its whole validation split, every head of it, as the release did."""
 
-    key = "mean_iu"
+    key = "mean_iu"  # of the first head
 
-    def __init__(self, val_prototxt: str) -> None:
-        param = _data_param(val_prototxt)
-        self.ids = _split_ids(param)
-        self._mean = np.array(param["mean"])[:, None, None]  # BGR
-        self._scale = param.get("scale", 1)
+    def __init__(self, val_prototxt: str, heads: Sequence[Any] = (Blobs(),)) -> None:
+        """Open the validation split.
+
+        Args:
+            val_prototxt: net whose Python data layer walks the split.
+            heads: what has `score`, `label` and `loss`, names of blobs; rows of data.sets and records do.
+        """
+        message = read_prototxt(val_prototxt, caffe_pb2.NetParameter())
+        self._data = opened(data_layer(message, Path(val_prototxt))[0])
+        self.ids: List[str] = list(self._data.indices)
+        self.heads = heads
         self.rows: List[Row] = []
 
     def __call__(self, solver: Any, check: Check) -> Dict[str, float]:
         """Score the solver's first test net, calling `check` after each pass; `rows` holds the first images then."""
         self.rows = []
         self._check = check
-        hist, loss = score.seg_tests(solver, None, self.ids, watch=self._watch)
-        return {**{name: float(value) for name, value in score.scores(hist).items()}, "val_loss": loss}
+        print(">>>", datetime.now(), "Begin seg tests")
+        net = solver.test_nets[0]
+        net.share_with(solver.net)
+        watches = [self._watch] + [None] * (len(self.heads) - 1)
+        counted = score.tally_heads(net, self.ids, self.heads, watches=watches)
+        found: Dict[str, float] = {}
+        for number, (head, of_head) in enumerate(zip(self.heads, counted)):
+            score.print_scores(solver.iter, of_head)
+            name = f"{head.label}_" if number else ""
+            found.update({f"{name}{key}": value for key, value in score.scores(of_head.hist).items()})
+            found[f"{name}val_loss"] = of_head.loss
+        return found
 
     def _watch(self, net: Any, truth: np.ndarray, prediction: np.ndarray) -> None:
         """Keep the first images with their truth and prediction."""
         self._check()
         if len(self.rows) < PICTURED:
-            in_bgr = net.blobs["data"].data[0] / self._scale + self._mean  # (3, H, W)
-            image = np.clip(np.rint(in_bgr[::-1].transpose(1, 2, 0)), 0, 255).astype(np.uint8)
-            self.rows.append((image, truth.astype(np.uint8), prediction.astype(np.uint8)))
+            image, _ = read_image(self._data.image_file(self.ids[len(self.rows)]))
+            self.rows.append((np.asarray(image), truth.astype(np.uint8), prediction.astype(np.uint8)))
 
 
 class Classification:
@@ -69,13 +88,3 @@ class Classification:
             accuracy += float(net.blobs["accuracy"].data)
             loss += float(net.blobs["loss"].data)
         return {"accuracy": accuracy / self._passes, "val_loss": loss / self._passes}
-
-
-def _data_param(val_prototxt: str) -> Dict[str, Any]:
-    net = read_prototxt(val_prototxt, caffe_pb2.NetParameter())
-    return ast.literal_eval(next(layer for layer in net.layer if layer.type == "Python").python_param.param_str)
-
-
-def _split_ids(param: Dict[str, Any]) -> List[str]:
-    with open(f"{param['voc_dir']}/ImageSets/Segmentation/{param['split']}.txt", encoding="utf-8-sig") as listing:
-        return [line.strip() for line in listing if line.strip()]  # as the data layers read it

@@ -24,7 +24,8 @@ from typing import Any, Dict, List, Optional
 
 import caffe
 from data import sets
-from nets.record import Record, save_record
+from nets import zoo
+from nets.record import Record, heads_of, inputs_of, save_record
 from solvers import SolveError, needs, start
 from solvers.loop import Loop, Scorer
 from solvers.recipes import Recipe, recipe, solver_param
@@ -82,7 +83,7 @@ def train_row(name: str, row: Recipe, dataset: sets.DataSet, folder: RunFolder, 
     with folder:
         solver = _ready_solver(name, row, folder, init)
         if row.score == "segmentation":
-            scorer: Scorer = Segmentation(str(folder.path / "val.prototxt"))
+            scorer: Scorer = Segmentation(str(folder.path / "val.prototxt"), dataset.heads)
         else:
             scorer = Classification(row.test_iter)
         step = min(_at_least_1("step", step, row.step), folder.solver.max_iter)
@@ -123,11 +124,14 @@ def _publish(name: str, folder: RunFolder, key: str, row: Recipe, dataset: sets.
     temporary = f"{weights}.part"
     shutil.copyfile(folder.weights(best["iteration"]), temporary)
     scores = {k: v for k, v in best.items() if k != "iteration"}
-    classes = dataset.classes if row.score == "segmentation" else dataset.classes[1:]  # no background
+    segments = row.score == "segmentation"
+    classes = dataset.classes if segments else dataset.classes[1:]  # no background
+    inputs = inputs_of(zoo.inputs(name), dataset.means) if name in zoo.ZOO else ()
     # The record first: should the run be killed here, the weights are not there, or old, and it is done again.
     deploy = Path(folder.solver.train_net).with_name("deploy.prototxt")
     save_record(Record(net=name, deploy=str(deploy), weights=str(weights), classes=classes,
-                       mean_bgr=dataset.mean_bgr, scale=dataset.scale, iteration=best["iteration"], scores=scores),
+                       mean_bgr=dataset.mean_bgr, scale=dataset.scale, iteration=best["iteration"], scores=scores,
+                       heads=heads_of(dataset) if segments else (), inputs=inputs),
                 weights)
     os.replace(temporary, weights)
     print(f"{name}: {key} {best[key]:.4f} at iteration {best['iteration']}; weights in {weights}")

@@ -197,7 +197,7 @@ def test_a_dead_net_is_noticed(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    (["--split", "nope"], "splits there: seg11valid"),
+    (["--split", "nope"], "there are seg11valid.txt"),
     (["--net", "nope"], "net 'nope': unknown; trained here: tiny"),
     (["--weights", "nope.caffemodel"], "no such file; there are: "),
 ])
@@ -217,7 +217,7 @@ def test_a_record_of_other_classes_is_refused(project):
     path = project / "models/tiny/tiny.json"
     record = json.loads(path.read_text())
     path.write_text(json.dumps({**record, "classes": ["a", "b"]}))
-    with pytest.raises(ValueError, match="3 scores a pixel, 2 classes in the record"):
+    with pytest.raises(ValueError, match="3 scores a pixel in 'score', 2 classes in the record"):
         score.main([])
 
 
@@ -232,7 +232,8 @@ def test_ids_are_read_line_by_line_as_the_data_layer_reads_them(project, capsys)
 
 
 @pytest.mark.parametrize(("content", "message"), [
-    (b"\xff\xfea\x00", "seg11valid.txt' is not text"), (b" \n", "seg11valid.txt' is empty; want one id a line")])
+    (b"\xff\xfea\x00", "seg11valid.txt' cannot be read as text"),
+    (b" \n", "seg11valid.txt' is empty; it wants one item a line")])
 def test_a_list_that_is_none_is_named(project, content, message):
     Path("data/ImageSets/Segmentation/seg11valid.txt").write_bytes(content)
     with pytest.raises(ValueError, match=message):
