@@ -79,7 +79,7 @@ def complete_nyud(root: Path) -> Iterator[str]:
         _write(trainval, [name for part in parts for name in read_ids(part)])
         yield f"{trainval}: made, train + val"
     if (folder / "splits.mat").exists():
-        yield from _of_splits_mat(folder)
+        yield from of_splits_mat(folder / "splits.mat", folder)
     yield from _lacking([trainval, folder / "test.txt"], "give the release's lists, or `python -m data get nyud-mat`, "
                         "whose splits.mat tells training from test")
 
@@ -97,11 +97,10 @@ def complete_siftflow(root: Path) -> Iterator[str]:
     yield from _lacking([trainval, test], "put the release's test.txt (200 ids, one a line) there and repeat")
 
 
-def _of_splits_mat(folder: Path) -> Iterator[str]:
-    """Write trainval.txt and test.txt of NYU's own split: ids are its indices (from 1) + 5000."""
+def of_splits_mat(path: Path, folder: Path) -> Iterator[str]:
+    """Write trainval.txt and test.txt, where missing, of NYU's own split: ids are its indices (from 1) + 5000."""
     import scipy.io
 
-    path = folder / "splits.mat"
     for split, field in (("trainval", "trainNdxs"), ("test", "testNdxs")):
         target = folder / f"{split}.txt"
         if target.exists():

@@ -1,8 +1,8 @@
-"""NYU's own files: the labelled frames (HDF5), the 40 classes, the splits.
+"""NYU's labelled file (HDF5), and which of the 40 classes its own belong to.
 
-In:   nyu_depth_v2_labeled.mat (MATLAB 7.3), a mapping of its classes to 40, splits.mat.
-Out:  frames as arrays with rows first, cropped; the mapping as a table; ids.
-Not here: writing files (convert.py).
+In:   nyu_depth_v2_labeled.mat (MATLAB 7.3), a mapping of its classes to 40.
+Out:  frames as arrays with rows first, cropped; the mapping as a table.
+Not here: writing files (convert.py), the splits (data/id_lists.py).
 Source: NYUDv2's documentation. MATLAB's arrays have their axes in reverse in HDF5.
 """
 
@@ -48,7 +48,7 @@ def opened(path: Path) -> Iterator[Any]:
     try:
         file = h5py.File(path, "r", rdcc_nbytes=CACHE)
     except FileNotFoundError:
-        raise DataError(f"--mat '{path}' is not there; `python -m data get nyud` says where it comes from") from None
+        raise DataError(f"--mat '{path}' is not there; `python -m data get nyud-mat` fetches it") from None
     except OSError as error:
         raise DataError(f"'{path}' cannot be read as MATLAB 7.3 (HDF5): {error}; want nyu_depth_v2_labeled.mat, "
                         "2,972,037,809 bytes: fetch it again if yours is shorter") from error
@@ -126,63 +126,36 @@ def _mapping_text(path: Path) -> np.ndarray:
 
 
 def _mapping_mat(path: Path) -> tuple[np.ndarray, Optional[list[str]]]:
-    fields = read_mat(path, ("mapClass",), optional=("allClassName",))
-    values = np.asarray(fields["mapClass"]).ravel()
-    if not values.size or (values != np.round(values)).any():
-        raise DataError(f"mapping '{path}': mapClass has no whole numbers; {MAPPING_REMEDY}")
+    """Read mapClass and, where it is there, allClassName, of MATLAB 7.3's form or an older one."""
+    from scipy.io import loadmat
+
+    wanted = ["mapClass", "allClassName"]
+    try:
+        if _is_hdf5(path):
+            fields = _hdf5_variables(path, wanted)
+        else:
+            fields = loadmat(path, variable_names=wanted)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # SciPy's reader raises nearly anything on a broken file
+        raise DataError(f"mapping '{path}' cannot be read as a .mat file ({type(error).__name__}: {error}); "
+                        "fetch it again") from error
+    values = np.asarray(fields.get("mapClass", [])).ravel()
+    if not values.size or values.dtype.kind not in "iuf" or (values != np.round(values)).any():
+        raise DataError(f"mapping '{path}' has no field mapClass with whole numbers; {MAPPING_REMEDY}")
     found = fields.get("allClassName")
     theirs = None if found is None else [str(np.asarray(cell).ravel()[0]) for cell in np.asarray(found).ravel()]
     return values.astype(np.int64), theirs
 
 
-def read_splits(path: Path, count: int) -> dict[str, list[str]]:
-    """Read splits.mat.
-
-    Args:
-        path: the .mat with trainNdxs and testNdxs, numbers from 1.
-        count: frames of the labelled file.
-
-    Returns:
-        The ids of `trainval` and `test`, ascending.
-
-    Raises:
-        DataError: a field is missing, or names a frame that the labelled file lacks.
-    """
-    fields = read_mat(path, ("trainNdxs", "testNdxs"))
-    splits = {}
-    for name, field in (("trainval", "trainNdxs"), ("test", "testNdxs")):
-        numbers = sorted(int(value) for value in np.asarray(fields[field]).ravel())
-        if not numbers or numbers[0] < 1 or numbers[-1] > count:
-            raise DataError(f"splits '{path}': {field} has numbers {numbers[:1]} to {numbers[-1:]}, the labelled file "
-                            f"frames 1 to {count}; the two do not belong together")
-        splits[name] = [str(FIRST_ID - 1 + number) for number in numbers]
-    both = set(splits["trainval"]) & set(splits["test"])
-    if both:
-        raise DataError(f"splits '{path}': {len(both)} frames are in trainNdxs and in testNdxs, first {min(both)}; "
-                        "fetch it again")
-    return splits
+def _is_hdf5(path: Path) -> bool:
+    """Tell MATLAB 7.3's files: HDF5 behind 512 bytes of MATLAB's own, or from the first byte on."""
+    with open(path, "rb") as file:
+        head = file.read(16)
+    return head.startswith((b"MATLAB 7.3", b"\x89HDF\r\n\x1a\n"))
 
 
-def read_mat(path: Path, names: tuple[str, ...], optional: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Read variables of a small .mat, of MATLAB 7.3 or before; DataError names what is missing."""
-    from scipy.io import loadmat
-
-    try:
-        if path.read_bytes()[:128].startswith(b"MATLAB 7.3") or path.read_bytes()[:8] == b"\x89HDF\r\n\x1a\n":
-            fields = _hdf5_variables(path, names + optional)
-        else:
-            fields = loadmat(path, variable_names=[*names, *optional])
-    except FileNotFoundError:
-        raise
-    except Exception as error:  # scipy raises whatever its parser stumbles over
-        raise DataError(f"'{path}' cannot be read as a .mat file ({error}); fetch it again") from error
-    absent = [name for name in names if name not in fields]
-    if absent:
-        raise DataError(f"'{path}' has no field {', '.join(absent)}; is it the right file?")
-    return fields
-
-
-def _hdf5_variables(path: Path, names: tuple[str, ...]) -> dict[str, Any]:
+def _hdf5_variables(path: Path, names: list[str]) -> dict[str, Any]:
     import h5py
 
     with h5py.File(path, "r") as file:
