@@ -94,18 +94,18 @@ def propose(spectrum: Spectrum) -> Table:
     if void is not None:
         rows.append(Row(VOID, void, "void", spectrum.share(void)))
     if len(kept) < 2:
-        raise OwnError(f"labels: only one class, {_text(kept[0], spectrum.form)}, in all of them; want two or more, "
-                       "of which one may be the background")
+        raise OwnError(f"labels: only one class, {code_text(kept[0], spectrum.form)}, in all of them; want two or "
+                       "more, of which one may be the background")
     return Table(spectrum.form, tuple(rows), spectrum.noisy)
 
 
-def write_table(table: Table, path: Path) -> str:
+def table_text(table: Table, path: Path) -> str:
     """Give the table as text; `path` is where it will lie."""
     what = "value" if table.form == VALUES else "colour (red green blue)"
     lines = []
     for row in table.rows:
         number = "void" if row.number == VOID else str(row.number)
-        lines.append(f"{number:6}{_text(row.code, table.form):14}{row.name:20}# {row.share:.2%} of the pixels".rstrip())
+        lines.append(f"{number:6}{code_text(row.code, table.form):14}{row.name:20}# {row.share:.2%} of the pixels")
     return _HEAD.format(what=what, path=path) + "\n".join(lines) + "\n"
 
 
@@ -180,7 +180,7 @@ def _checked(table: Table, spectrum: Spectrum, path: Path) -> Table:
     codes = [row.code for row in table.rows]
     twice = sorted({code for code in codes if codes.count(code) > 1})
     if twice:
-        raise OwnError(f"--classes '{path}': {_text(twice[0], table.form)} is there twice; want one line for each")
+        raise OwnError(f"--classes '{path}': {code_text(twice[0], table.form)} is there twice; want one line for each")
     if table.form != spectrum.form:
         raise OwnError(f"--classes '{path}': the table has {table.form}, the labels have {spectrum.form}; "
                        "--check writes a table of these labels")
@@ -216,5 +216,6 @@ def _name(number: int, code: int, form: str) -> str:
     return f"class{code}" if form == VALUES and code < 200 else f"class{number}"
 
 
-def _text(code: int, form: str) -> str:
+def code_text(code: int, form: str) -> str:
+    """Write a code as the class table has it."""
     return str(code) if form == VALUES else f"{code >> 16} {code >> 8 & 255} {code & 255}"

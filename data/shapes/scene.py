@@ -7,6 +7,7 @@ Source: ours; sizes, counts and the share of the border as in PASCAL VOC's spiri
 """
 
 import random
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -137,12 +138,13 @@ def _rng(kind: str, index: int) -> random.Random:
     return random.Random(f"shapes {VERSION} {kind} {index}")
 
 
-def draw_scene(split: str, index: int) -> Scene:
+def draw_scene(split: str, index: int, among: Sequence[int] = range(len(OBJECTS))) -> Scene:
     """Draw scene `index` of a split.
 
     Args:
         split: `train` or `seg11valid`; another name gives other pictures.
         index: from 0.
+        among: indices in OBJECTS that may occur.
 
     Returns:
         A picture of one of SIZES with 2 to 5 objects, drawn back to front, and its label map.
@@ -150,8 +152,8 @@ def draw_scene(split: str, index: int) -> Scene:
     rng = _rng(split, index)
     stage = _Stage(SIZES[index % len(SIZES)], rng)
     wanted = rng.randint(2, 5)
-    first = (index // len(SIZES)) % len(OBJECTS)  # each class leads equally often
-    classes = [first] + [rng.randrange(len(OBJECTS)) for _ in range(wanted - 1)]
+    first = among[(index // len(SIZES)) % len(among)]  # each class leads equally often
+    classes = [first] + [among[rng.randrange(len(among))] for _ in range(wanted - 1)]
     rng.shuffle(classes)
     placed, low = 0, RADIUS[0]
     for radius in sorted(_radius(rng) for _ in classes):  # the nearer, the larger

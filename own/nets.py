@@ -1,0 +1,61 @@
+"""The nets of a training on own images: a row of the zoo's kind for every stage, its prototxts and solver.
+
+In:   initial weights, the class table, the data folder, what was chosen (batch, crop, mirror).
+Out:  nets.zoo rows; models/NAME/STAGE/{train,val,deploy,solver}.prototxt.
+Not here: trunks, heads, layers (nets/), iterations and rates (plan).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, Tuple
+
+from nets.heads import AT_ONCE, Skip
+from nets.prototxt import write_prototxt
+from nets.squeezenet import SqueezeNet
+from nets.zoo import Fcn, Feed
+from own.weights import Start
+from solvers.recipes import Recipe, solver_of
+
+_SCALED: Dict[int, Tuple[Skip, ...]] = {16: AT_ONCE[:1], 8: AT_ONCE}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user chose about how images are fed."""
+
+    batch: int = 1
+    crop: int = 0  # side of random windows; 0: whole images
+    mirror: bool = True
+    seed: int = 0
+
+
+def row_of(start: Start, stride: int, at_once: bool, num_classes: int, mean_bgr: Tuple[float, ...],
+           options: Options) -> Fcn:
+    """Give the net of a stage.
+
+    Wide trunks have features so large that plain skips would need a hundredth of the rate, as the release lowered
+    it: their skips are scaled as in the at-once nets. Slim ones take the paper's plain skips.
+    """
+    shared = dict(scale=start.scale, classes=num_classes)
+    train: Dict[str, Any] = dict(mirror=options.mirror, **shared)
+    if options.batch > 1:
+        train["batch"] = options.batch
+    if options.crop:
+        train["crop"] = (options.crop, options.crop)
+    skips = None
+    if not isinstance(start.trunk, SqueezeNet) and stride < 32 and (at_once or not start.slim):
+        skips = _SCALED[stride]
+    return Fcn(num_classes=num_classes, train=Feed("voc", "voc_dir", "train", mean_bgr, train),
+               val=Feed("voc", "voc_dir", "val", mean_bgr, shared), trunk=start.trunk, stride=stride, skips=skips,
+               normalize=True)
+
+
+def write_stage(row: Fcn, recipe: Recipe, folder: Path, data: Path) -> Any:
+    """Write the prototxts of a stage into its folder; gives the SolverParameter."""
+    for phase in row.phases:
+        write_prototxt(row.build(phase, {"voc_dir": str(data)}).to_proto(), folder / f"{phase}.prototxt")
+    solver = solver_of(recipe, str(folder))
+    write_prototxt(solver, folder / "solver.prototxt")
+    return solver
