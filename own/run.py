@@ -34,6 +34,7 @@ from own.survey import Look
 from own.weights import Mean, Start, find_start, fit
 from solvers.run_folder import RunFolder
 from solvers.solve import train_row
+from solvers.start import operate
 
 _FEW_STEPS, _SECONDS = 4, 3.0  # of measuring the pace
 
@@ -103,15 +104,22 @@ def _planned(request: Request, home: Home, start: Start, mean: Mean, checked: Ch
 def _pace(request: Request, home: Home, start: Start, mean: Mean, checked: Checked, stage: Stage) -> float:
     """Measure the seconds of an iteration of the finest stage, in a folder that goes away again."""
     folder = home.path / ".pace"
-    _write(request, home, stage, start, mean, checked, folder)
+    slow = replace(stage, recipe=replace(stage.recipe, base_lr=1e-9))  # so that no step can spoil the next
+    _write(request, home, slow, start, mean, checked, folder)
+    (folder / "snapshot").mkdir(exist_ok=True)  # Caffe looks for the place of snapshots at once
     solver = caffe.SGDSolver(str(folder / "solver.prototxt"))
+    if start.path is not None:
+        fit(start, folder / "deploy.prototxt", folder / "init.caffemodel")
+        solver.net.copy_from(str(folder / "init.caffemodel"))
+    operate(solver.net, stage.recipe)
     solver.step(1)
     steps, begin = 0, perf_counter()
     while steps < _FEW_STEPS or perf_counter() - begin < _SECONDS:
         solver.step(_FEW_STEPS)
         steps += _FEW_STEPS
+    pace = (perf_counter() - begin) / steps
     shutil.rmtree(folder)
-    return (perf_counter() - begin) / steps
+    return pace
 
 
 def _write(request: Request, home: Home, stage: Stage, start: Start, mean: Mean, checked: Checked,

@@ -26,6 +26,7 @@ VALUES, COLOURS = "values", "colours"
 Size = Tuple[int, int]  # (H, W)
 _ONE_CHANNEL = {"1", "L", "P", "I", "LA", "PA"}
 _COLOURED = {"RGB", "RGBA", "CMYK", "RGBX", "YCbCr", "HSV"}
+_COUNTED = 1 << 21  # from so many pixels on, counting codes up to 2 ** 24 is faster than sorting them
 _WRITTEN_WITH_LOSS = {"JPEG", "MPO", "WEBP", "JPEG2000"}
 
 
@@ -75,12 +76,9 @@ def look_at(pair: Pair) -> Look:
         look.fault = str(error)
         return look
     look.label_size = codes.shape
-    found = np.bincount(codes.ravel())  # faster than a sort for large labels, and no slower for small ones' values
-    look.codes = np.flatnonzero(found)
-    look.counts = found[look.codes]
-    kinds = np.zeros(len(found), np.int32)
-    kinds[look.codes] = np.arange(len(look.codes))
-    look.solid = _solid(kinds[codes], len(look.codes))
+    look.codes, kinds = _distinct(codes)
+    look.counts = np.bincount(kinds.ravel(), minlength=len(look.codes))
+    look.solid = _solid(kinds, len(look.codes))
     return look
 
 
@@ -137,6 +135,17 @@ def _colours(label: Image.Image) -> np.ndarray:
 
 def _code(rgb: Sequence[int]) -> int:
     return int(rgb[0]) << 16 | int(rgb[1]) << 8 | int(rgb[2])
+
+
+def _distinct(codes: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+    """Give the codes that occur, in order, and (H, W) which of them each pixel has."""
+    if codes.max() >= _COUNTED and codes.size < _COUNTED:
+        found, kinds = np.unique(codes, return_inverse=True)
+        return found, kinds.reshape(codes.shape)  # NumPy's releases differ in its shape
+    found = np.flatnonzero(np.bincount(codes.ravel()))
+    kinds = np.zeros(codes.max() + 1, np.int32)
+    kinds[found] = np.arange(len(found))
+    return found, kinds[codes]
 
 
 def _solid(kinds: np.ndarray, count: int) -> np.ndarray:
