@@ -22,7 +22,7 @@ ERROR, WARNING, NOTE = "error", "warning", "note"
 FEW_IMAGES = 200  # the paper's sets have 795 and more; below this, say so
 RARE = 0.001  # share of all pixels below which a class is hardly there
 _PHOTOGRAPH = 0.3  # share of in-between pixels from which a label is none
-_TINY = 32  # pixels: the coarsest stride
+_TINY = 8  # pixels: the finest stride
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def check_files(pairs: Pairs, looks: Sequence[Look], spectrum: Spectrum, table: 
     if tiny:
         smallest = min(look.image_size for look in tiny)
         found.append(Finding(WARNING, "tiny", f"{len(tiny)} images of less than {_TINY} pixels a side, the smallest "
-                             f"{_size(smallest)}", "a net of stride 32 sees one place in them", _pairs(tiny)))
+                             f"{_size(smallest)}", "even a net of stride 8 sees one place in them", _pairs(tiny)))
     void = [look for look in read if is_void(look, table)]
     if void:
         found.append(Finding(WARNING, "all-void", f"{len(void)} labels are void in every pixel", "they are left out: "

@@ -1,7 +1,7 @@
 """The folder of a training on own images, models/NAME: what it may hold, and that nothing in it is overwritten.
 
 In:   the name, the settings of the command.
-Out:  the folder; settings kept in own.json, so that the same command goes on and another one is refused.
+Out:  the folder; settings kept in .training.json, so that the same command goes on and another one is refused.
 Not here: what the stages write in it (solvers.run_folder).   Source: ours.
 """
 
@@ -34,7 +34,7 @@ class Home:
         self.name = name
         self.path = models / name
         self.data = self.path / "data"
-        self._file = self.path / "own.json"
+        self._file = self.path / ".training.json"  # no net can have this name, nor its record
         if (self.path / "deploy.prototxt").exists() and not self._file.exists():
             raise OwnError(f"--name '{name}': '{self.path}' has a net that was not made of own images; choose another "
                            "name")

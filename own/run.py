@@ -104,7 +104,8 @@ def _planned(request: Request, home: Home, start: Start, mean: Mean, checked: Ch
 def _pace(request: Request, home: Home, start: Start, mean: Mean, checked: Checked, stage: Stage) -> float:
     """Measure the seconds of an iteration of the finest stage, in a folder that goes away again."""
     folder = home.path / ".pace"
-    slow = replace(stage, recipe=replace(stage.recipe, base_lr=1e-9))  # so that no step can spoil the next
+    # No step may spoil the next, and the policy `poly` ends at max_iter.
+    slow = replace(stage, recipe=replace(stage.recipe, base_lr=1e-9, lr_policy="fixed"))
     _write(request, home, slow, start, mean, checked, folder)
     (folder / "snapshot").mkdir(exist_ok=True)  # Caffe looks for the place of snapshots at once
     solver = caffe.SGDSolver(str(folder / "solver.prototxt"))
