@@ -1,45 +1,13 @@
-"""The cases in which elementary layers are held against genuine Caffe, and our side of each.
+"""The cases in which elementary layers are held against genuine Caffe.
 
-In:   nothing; the inputs of a case are drawn from its name.
-Out:  CASES; inputs(case); run(case) -> {array's name: values} as the oracle names them.
-Not here: genuine Caffe's side (tests/reference/record_elementary.py), the comparison.
+In:   Case of layer_case.py.
+Out:  CASES.
+Not here: running them (layer_case.py), genuine Caffe's answers (tests/reference/record_layers.py).
 """
 
 from __future__ import annotations
 
-import zlib
-from dataclasses import dataclass, field
-
-import numpy as np
-from google.protobuf import text_format
-
-from caffe._caffe import common
-from caffe._caffe.blob import Blob
-from caffe._caffe.layer_factory import create_layer
-from caffe.proto import caffe_pb2
-
-SEED = 1701
-
-
-@dataclass(frozen=True)
-class Case:
-    """One layer: its text without bottoms and tops, the bottoms' shapes, and how to run it."""
-
-    name: str
-    text: str
-    shapes: list[tuple[int, ...]] = field(default_factory=list)
-    tops: int = 1
-    in_place: bool = False
-    labels: int = 0  # > 0: the last bottom holds this many classes, and 255
-    backward: bool = True
-
-    @property
-    def layer_text(self) -> str:
-        """The LayerParameter, with bottoms b0 ... and tops t0 ...; in place t0 is b0."""
-        tops = ["b0"] if self.in_place else [f"t{i}" for i in range(self.tops)]
-        ends = [f'bottom: "b{i}"' for i in range(len(self.shapes))] + [f'top: "{t}"' for t in tops]
-        return f'name: "l" {" ".join(ends)} {self.text}'
-
+from tests.caffe.layer_case import Case
 
 _X = [(2, 3, 2, 4)]
 _ROW = [(1, 3, 4)]
@@ -213,61 +181,3 @@ CASES = [
     ),
     Case("input_one", 'type: "Input" input_param { shape { dim: 2 } }', tops=2, backward=False),
 ]
-
-
-def inputs(case: Case) -> dict[str, np.ndarray]:
-    """Draw the bottoms; parameters and gradients are drawn by `values` as they get shapes."""
-    drawn = {f"b{i}": values(f"{case.name}/b{i}", shape) for i, shape in enumerate(case.shapes)}
-    if case.labels:
-        drawn["b0"] = np.round(drawn["b0"] * 2) / 2  # halves, so that scores tie
-        last = f"b{len(case.shapes) - 1}"
-        drawn[last] = np.floor((drawn[last] + 2) / 4 * case.labels).clip(0, case.labels - 1)
-        if "ignore_label" in case.text:
-            drawn[last].flat[::4] = 255
-    return {key: value.astype(np.float32) for key, value in drawn.items()}
-
-
-def values(name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """Draw the array of this name, within ±2; genuine Caffe's side draws the same."""
-    return np.random.RandomState(zlib.crc32(name.encode())).uniform(-2, 2, shape).astype(np.float32)
-
-
-def build(case: Case) -> tuple:
-    """Return the layer, set up as a net does, its bottoms and its tops."""
-    common.set_random_seed(SEED)
-    param = text_format.Parse(case.layer_text, caffe_pb2.LayerParameter(phase=caffe_pb2.TRAIN))
-    layer = create_layer(param)
-    bottom = [Blob(*shape) for shape in case.shapes]
-    top = [bottom[0]] if case.in_place else [Blob() for _ in range(case.tops)]
-    layer.check_blobs(bottom, top)
-    layer.setup(bottom, top)
-    layer.reshape(bottom, top)
-    layer.set_loss_weights(top)
-    layer.param_propagate_down = [True] * len(layer.blobs)
-    return layer, bottom, top
-
-
-def run(case: Case) -> dict[str, np.ndarray]:
-    """Run a case forward twice and backward once; the arrays carry the oracle's names."""
-    layer, bottom, top = build(case)
-    out = {}
-    for i, blob in enumerate(layer.blobs):
-        out[f"filled{i}"] = blob.data.copy()
-        blob.data[...], blob.diff[...] = values(f"{case.name}/p{i}", blob.shape), 3
-    for _ in range(2):
-        for i, blob in enumerate(bottom):
-            blob.data[...] = inputs(case)[f"b{i}"]
-        with common.arithmetic():
-            layer.reshape(bottom, top)
-            layer.forward(bottom, top)
-    out.update({f"top{i}": blob.data.copy() for i, blob in enumerate(top)})
-    if case.backward:
-        for blob in bottom:
-            blob.diff[...] = 7
-        for i, blob in enumerate(top):
-            blob.diff[...] = values(f"{case.name}/d{i}", blob.shape)
-        with common.arithmetic():
-            layer.backward(top, [layer.allow_force_backward(i) for i in range(len(bottom))], bottom)
-        out.update({f"bottom_diff{i}": blob.diff.copy() for i, blob in enumerate(bottom)})
-        out.update({f"param_diff{i}": blob.diff.copy() for i, blob in enumerate(layer.blobs)})
-    return out

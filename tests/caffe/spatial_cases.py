@@ -1,13 +1,13 @@
 """The cases in which layers with weights or windows, and the softmax loss, are held against genuine Caffe.
 
-In:   Case of elementary_cases.py, which also draws the inputs and runs our side.
+In:   Case of layer_case.py.
 Out:  CASES.
-Not here: genuine Caffe's side (tests/reference/record_spatial.py), the comparison.
+Not here: running them (layer_case.py), genuine Caffe's answers (tests/reference/record_layers.py).
 """
 
 from __future__ import annotations
 
-from tests.caffe.elementary_cases import Case
+from tests.caffe.layer_case import Case
 
 _IMAGE = [(2, 4, 6, 5)]
 _VOLUME = [(1, 2, 4, 5, 3)]

@@ -15,11 +15,11 @@ import torch
 import caffe
 from caffe._caffe import common
 from caffe._caffe.blob import Blob
-from tests.caffe import elementary_cases, spatial_cases
-from tests.caffe.elementary_cases import run
+from tests.caffe import corpus_cases, elementary_cases, spatial_cases
+from tests.caffe.layer_case import run
 from tests.reference import record_net, record_solver
 
-CASES = {case.name: case for case in [*elementary_cases.CASES, *spatial_cases.CASES]}
+CASES = {case.name: case for case in [*elementary_cases.CASES, *spatial_cases.CASES, *corpus_cases.CASES]}
 FORWARD, BACKWARD = 1e-4, 1e-4  # relative; other kernels, TF32 off
 # dropout masks on the GPU are torch's (DEVIATION D14)
 FCN = "".join(line + "\n" for line in record_solver.FCN.splitlines() if "Dropout" not in line)

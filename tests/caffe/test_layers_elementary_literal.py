@@ -9,8 +9,8 @@ import pytest
 
 from caffe._caffe import common
 from caffe._caffe.blob import Blob
-from tests.caffe.elementary_cases import Case, build
 from tests.caffe.gradient_checker import backward, forward, make_layer
+from tests.caffe.layer_case import Case, build
 
 
 def run(text, *bottoms):

@@ -29,7 +29,6 @@ FAULTS = [
     ("Convolution", "convolution_param { num_output: 3 kernel_size: 1 axis: 4 }", [X],
      "axis 4 out of range for 4-D Blob"),
     ("Convolution", "convolution_param { num_output: 3 kernel_size: 1 }", [X, (1, 4, 5, 5)], "shape mismatch - bottom"),
-    ("Convolution", "convolution_param { num_output: 3 kernel_size: 1 }", [(1, 2, 3, 3, 3, 3)], "not there yet"),
     ("Deconvolution", "convolution_param { num_output: 3 kernel_size: 1 pad: 4 }", [X],
      "want a larger bottom or more pad"),
     ("InnerProduct", "inner_product_param { }", [X], "num_output must be given"),

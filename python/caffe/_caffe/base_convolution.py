@@ -1,6 +1,6 @@
 """What Convolution and Deconvolution share: parameters, checks, shapes and gradients.
 
-In:   convolution_param; bottoms of one shape (leading axes, channels, spatial axes); 0 to 3 spatial axes.
+In:   convolution_param; bottoms of one shape (leading axes, channels, spatial axes); any number of spatial axes.
 Out:  tops (leading axes, num_output, spatial axes); blobs[0] the weight, blobs[1] the bias.
 Not here: output lengths and kernels of either layer (layers/). Source: BVLC base_conv_layer.cpp.
 """
@@ -8,15 +8,18 @@ Not here: output lengths and kernels of either layer (layers/). Source: BVLC bas
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
+from . import nd_convolution
 from .axes import canonical_axis, count
 from .blob import Blob
 from .filler import fill
+from .im2col import window
 from .layer import Layer
 
-MAX_SPATIAL_AXES = 3  # what torch's kernels serve
+TORCH_SPATIAL_AXES = 3  # what torch's kernels serve
 NARROW = 8  # channels, and
 LARGE = 1 << 14  # pixels, from which the CPU's vectors fill better with channels last
 
@@ -44,41 +47,12 @@ class BaseConvolutionLayer(Layer):
         self.channel_axis = canonical_axis(self, bottom[0], param.axis)
         self.channels = bottom[0].shape[self.channel_axis]
         self.num_spatial_axes = len(bottom[0].shape) - self.channel_axis - 1
-        if self.num_spatial_axes > MAX_SPATIAL_AXES:
-            self.fail(f"{self.num_spatial_axes} spatial axes are not there yet; want 0 to {MAX_SPATIAL_AXES}")
-        self.kernel = self._spatial("kernel_size", "kernel", None)
-        self.stride = self._spatial("stride", "stride", 1)
-        self.pad = self._spatial("pad", "pad", 0)
-        self.dilation = self._spatial("dilation", None, 1)
+        self.kernel, self.stride, self.pad, self.dilation = window(self, self.num_spatial_axes)
         self.num_output, self.group = param.num_output, param.group
         self._check_numbers()
         self._create_blobs(param)
 
-    def _spatial(self, once: str, per_side: str | None, default: int | None) -> list[int]:
-        """Read a length per spatial axis: `once` repeated, or `per_side`_h and _w."""
-        param = self.layer_param.convolution_param
-        axes = self.num_spatial_axes
-        given = list(getattr(param, once))
-        if per_side and (param.HasField(f"{per_side}_h") or param.HasField(f"{per_side}_w")):
-            if axes != 2:
-                self.fail(f"{per_side}_h & {per_side}_w can only be used for 2D convolution; got {axes} spatial axes")
-            if given:
-                self.fail(f"Either {once} or {per_side}_h/w should be specified; not both")
-            return [getattr(param, f"{per_side}_h"), getattr(param, f"{per_side}_w")]
-        if not given and default is not None:
-            return [default] * axes
-        if len(given) not in (1, axes):
-            self.fail(f"{once} must be specified once, or once per spatial dimension "
-                      f"({once} specified {len(given)} times; {axes} spatial dims)")
-        return given * axes if len(given) == 1 else given
-
     def _check_numbers(self) -> None:
-        if 0 in self.kernel:
-            self.fail(f"Filter dimensions must be nonzero; got kernel {self.kernel}")
-        if 0 in self.stride:
-            self.fail(f"Stride dimensions must be nonzero; got {self.stride}")
-        if 0 in self.dilation:
-            self.fail(f"dilation must be nonzero; got {self.dilation}")
         if self.num_output < 1:
             self.fail("num_output must be given and greater than 0")
         if self.group < 1 or self.channels % self.group:
@@ -184,7 +158,7 @@ class BaseConvolutionLayer(Layer):
         """Write the convolution of one bottom into `out`."""
         if self._narrow(self.num_output, out) or _channels_last(out):
             x = x.contiguous(memory_format=torch.channels_last)
-        out.copy_(torch.convolution(x, weight, bias, *self._geometry(), self.group))
+        out.copy_(self._convolution(x, weight, bias, out))
 
     def weight_gradient(self, dy: torch.Tensor, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         """Return the gradient of the weight."""
@@ -199,9 +173,33 @@ class BaseConvolutionLayer(Layer):
             x = torch.empty_like(x, memory_format=torch.channels_last)
         out.copy_(self._gradients(dy, x, weight, [True, False, False])[0])
 
+    def _convolution(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None,
+                     out: torch.Tensor) -> torch.Tensor:
+        if self.num_spatial_axes <= TORCH_SPATIAL_AXES:
+            return torch.convolution(x, weight, bias, *self._geometry(), self.group)
+        window = self.stride, self.pad, self.dilation, self.group
+        if self.transposed:
+            y = nd_convolution.data_gradient(x, weight, out.shape[2:], *window)
+        else:
+            y = nd_convolution.convolution(x, weight, *window)
+        return y if bias is None else y.add_(bias.view(-1, *[1] * self.num_spatial_axes))
+
     def _gradients(self, dy: torch.Tensor, x: torch.Tensor, weight: torch.Tensor,
-                   mask: list[bool]) -> tuple[torch.Tensor, ...]:
+                   mask: list[bool]) -> tuple[Any, ...]:
+        if self.num_spatial_axes > TORCH_SPATIAL_AXES:
+            return self._nd_gradients(dy, x, weight, mask)
         return torch.ops.aten.convolution_backward(dy, x, weight, [0], *self._geometry(), self.group, mask)
+
+    def _nd_gradients(self, dy: torch.Tensor, x: torch.Tensor, weight: torch.Tensor,
+                      mask: list[bool]) -> tuple[Any, ...]:
+        window = self.stride, self.pad, self.dilation, self.group
+        if self.transposed:
+            dx = nd_convolution.convolution(dy, weight, *window) if mask[0] else None
+            dw = nd_convolution.weight_gradient(x, dy, weight, *window) if mask[1] else None
+        else:
+            dx = nd_convolution.data_gradient(dy, weight, x.shape[2:], *window) if mask[0] else None
+            dw = nd_convolution.weight_gradient(dy, x, weight, *window) if mask[1] else None
+        return dx, dw, None
 
     def _narrow(self, channels: int, plane: torch.Tensor) -> bool:
         """Tell whether a CPU kernel gains from channels last: few channels to write, on a large plane.

@@ -108,8 +108,9 @@ class NetBuilder:
             for _ in range(len(layer_param.top), needed):
                 log.info(f"{layer_param.name} -> (automatic)", "net.cpp:380")
                 self._append_blob(layer_id, "(automatic)")
+        specified = len(layer_param.param)
         self._set_up(layer_id, layer)
-        need_backward = self._append_params(layer_id, layer_param) or need_backward
+        need_backward = self._append_params(layer_id, layer_param, specified) or need_backward
         w.layer_need_backward.append(need_backward)
         if need_backward:
             for blob_id in w.top_ids[layer_id]:
@@ -183,15 +184,16 @@ class NetBuilder:
 
     # -- parameters ----------------------------------------------------------------------------
 
-    def _append_params(self, layer_id: int, layer_param: Any) -> bool:
-        """Register a layer's parameters; tell whether any is to be learned."""
+    def _append_params(self, layer_id: int, layer_param: Any, specified: int) -> bool:
+        """Register a layer's parameters, of which so many came with a spec; tell whether any is to be learned."""
         layer = self.wiring.layers[layer_id]
         if len(layer_param.param) > len(layer.blobs):
             raise NetError(f"Too many params specified for layer {layer_param.name}: got {len(layer_param.param)}, "
                            f"it has {len(layer.blobs)}")
         absent = type(layer_param)().param.add()
         specs = [layer_param.param[i] if i < len(layer_param.param) else absent for i in range(len(layer.blobs))]
-        layer.param_propagate_down = [spec.lr_mult != 0 for spec in specs]
+        # Caffe: specs that a layer adds in its own setup (BatchNorm) rule the solver, but not backward. net.cpp, Init
+        layer.param_propagate_down = [i >= specified or spec.lr_mult != 0 for i, spec in enumerate(specs)]
         for param_id, spec in enumerate(specs):
             self._append_param(layer_id, param_id, spec)
         return any(layer.param_propagate_down)

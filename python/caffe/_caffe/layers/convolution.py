@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..base_convolution import BaseConvolutionLayer
+from ..im2col import window_count
 from ..layer_factory import register_layer
 
 
@@ -12,5 +13,4 @@ class ConvolutionLayer(BaseConvolutionLayer):
 
     def output_length(self, length, axis):
         """Return (length + 2 pad - extent) / stride + 1, rounded down; 0 where the kernel does not fit."""
-        extent = self.dilation[axis] * (self.kernel[axis] - 1) + 1
-        return (length + 2 * self.pad[axis] - extent) // self.stride[axis] + 1
+        return window_count(length, self.kernel[axis], self.stride[axis], self.pad[axis], self.dilation[axis])

@@ -1,0 +1,86 @@
+"""BatchNorm: every channel to mean 0 and deviation 1; no scale, no shift. Source: BVLC batch_norm_layer.cpp."""
+
+from __future__ import annotations
+
+from math import prod
+
+import torch
+
+from ..blob import Blob
+from ..layer import Layer
+from ..layer_factory import register_layer
+
+
+@register_layer("BatchNorm")
+class BatchNormLayer(Layer):
+    """(x - mean) / sqrt(variance + eps) of each channel, of the batch (TRAIN) or as kept (TEST).
+
+    Parameters: sums of means (C), of variances (C), and how much they weigh (1); they never learn by
+    gradient. May run in place. Source: Ioffe and Szegedy 2015.
+    """
+
+    exact_num_bottom = 1
+    exact_num_top = 1
+
+    def setup(self, bottom, top):
+        """Make the three blobs, and keep the solver away from them."""
+        param = self.layer_param.batch_norm_param
+        self.eps, self.fraction = param.eps, param.moving_average_fraction
+        self.use_global_stats = self.phase == 1
+        if param.HasField("use_global_stats"):
+            self.use_global_stats = param.use_global_stats
+        self.channels = bottom[0].shape[1] if len(bottom[0].shape) > 1 else 1
+        if not self.blobs:
+            self.blobs.extend((Blob(self.channels), Blob(self.channels), Blob(1)))
+        for i in range(len(self.blobs)):
+            if i == len(self.layer_param.param):
+                self.layer_param.param.add().lr_mult = 0
+            elif self.layer_param.param[i].lr_mult != 0:
+                self.fail(f"Cannot configure batch normalization statistics as layer parameters: param {i} has "
+                          f"lr_mult {self.layer_param.param[i].lr_mult:g}; want 0")
+        self.normed = Blob()  # of the last forward: layers that run in place may overwrite the top
+
+    def reshape(self, bottom, top):
+        """Shape the top as the bottom."""
+        shape = bottom[0].shape
+        if len(shape) > 1 and shape[1] != self.channels:
+            self.fail(f"{self.channels} channels at setup; got shape {shape}")
+        top[0].reshape(*shape)
+        self.normed.reshape(*shape)
+        self.view = (shape[0] if shape else 1, self.channels, prod(shape[2:]))
+        self.size = prod(shape) // self.channels if self.channels else 0  # values a channel
+
+    def forward(self, bottom, top):
+        """Top = (x - mean) / sqrt(variance + eps); in TRAIN the kept sums move on."""
+        x, y = bottom[0].read_data().view(self.view), top[0].write_data().view(self.view)
+        if self.use_global_stats:
+            means, variances, weight = (blob.read_data() for blob in self.blobs)
+            factor = torch.where(weight == 0, 0.0, 1 / weight)
+            torch.sub(x, (means * factor).view(1, -1, 1), out=y)
+            variance = variances * factor
+        else:
+            mean = x.mean((0, 2))
+            torch.sub(x, mean.view(1, -1, 1), out=y)
+            variance = y.square().mean((0, 2))
+            self._keep(mean, variance)
+        self.root = (variance + self.eps).sqrt_().view(1, -1, 1)
+        y.div_(self.root)
+        self.normed.write_data().view(self.view).copy_(y)
+
+    def _keep(self, mean, variance):
+        """Let what is kept fade by moving_average_fraction, and add this batch's."""
+        unbiased = self.size / (self.size - 1) if self.size > 1 else 1
+        for blob, value in zip(self.blobs, (mean, variance * unbiased, 1.0), strict=True):
+            blob.edit_data().mul_(self.fraction).add_(value)
+
+    def backward(self, top, propagate_down, bottom):
+        """(dy - mean(dy) - y mean(y dy)) / sqrt(variance + eps); with kept statistics dy / sqrt(...)."""
+        # Caffe: whatever propagate_down says.
+        dy, dx = top[0].read_diff().view(self.view), bottom[0].write_diff().view(self.view)
+        if self.use_global_stats:
+            torch.div(dy, self.root, out=dx)
+            return
+        y = self.normed.read_data().view(self.view)
+        along = (y * dy).sum((0, 2), keepdim=True)
+        total = dy.sum((0, 2), keepdim=True)
+        dx.copy_((dy - (y * along + total) / self.size) / self.root)

@@ -1,0 +1,68 @@
+"""SigmoidCrossEntropyLoss: logistic loss of each value by itself. Source: BVLC sigmoid_cross_entropy_loss_layer.cpp."""
+
+from __future__ import annotations
+
+import torch
+
+from ..axes import count
+from ..layer import LossLayer
+from ..layer_factory import register_layer
+
+
+@register_layer("SigmoidCrossEntropyLoss")
+class SigmoidCrossEntropyLossLayer(LossLayer):
+    """- sum (t log s(x) + (1 - t) log(1 - s(x))) / normalizer, with targets t in [0, 1], s the sigmoid."""
+
+    def setup(self, bottom, top):
+        """Read loss_param; unlike SoftmaxWithLoss it divides by the batch size unless told."""
+        param = self.layer_param.loss_param
+        self.ignore_label = param.ignore_label if param.HasField("ignore_label") else None
+        self.normalization = param.BATCH_SIZE
+        if param.HasField("normalization"):
+            self.normalization = param.normalization
+        elif param.HasField("normalize") and param.normalize:
+            self.normalization = param.VALID
+
+    def reshape(self, bottom, top):
+        """Check that there is a target for each value."""
+        super().reshape(bottom, top)
+        if bottom[0].count != bottom[1].count:
+            self.fail("SIGMOID_CROSS_ENTROPY_LOSS layer inputs must have the same count; got "
+                      f"{bottom[0].shape} and {bottom[1].shape}")
+        self.outer_num, self.inner_num = count(bottom[0].shape, 0, 1), count(bottom[0].shape, 1)
+
+    def forward(self, bottom, top):
+        """Top = the loss, in the form that never overflows."""
+        x, target, valid = self._pairs(bottom)
+        losses = x.clamp_min(0).sub_(x * target).add_(x.abs().neg_().exp_().log1p_())
+        if valid is not None:
+            losses.masked_fill_(~valid, 0)
+        top[0].write_data().copy_(losses.sum() / self._normalizer(valid))
+
+    def backward(self, top, propagate_down, bottom):
+        """(s(x) - t) loss weight / normalizer, 0 where ignored."""
+        if propagate_down[1]:
+            self.fail("Layer cannot backpropagate to label inputs.")
+        if not propagate_down[0]:
+            return
+        x, target, valid = self._pairs(bottom)
+        dx = torch.sub(x.sigmoid(), target, out=bottom[0].write_diff())
+        if valid is not None:
+            dx.masked_fill_(~valid, 0)
+        dx.mul_(top[0].read_diff() / self._normalizer(valid))
+
+    def _pairs(self, bottom):
+        x = bottom[0].read_data()
+        target = bottom[1].read_data().view_as(x)
+        if self.ignore_label is None:
+            return x, target, None
+        return x, target, target.to(torch.int64) != self.ignore_label  # Caffe: targets are cut to integers here
+
+    def _normalizer(self, valid):
+        modes = self.layer_param.loss_param
+        if self.normalization == modes.VALID:
+            amount = self.outer_num * self.inner_num if valid is None else int(valid.sum())
+        else:
+            amount = {modes.FULL: self.outer_num * self.inner_num, modes.BATCH_SIZE: self.outer_num,
+                      modes.NONE: 1}[self.normalization]
+        return max(1, amount)  # Caffe: all ignored gives loss 0, not 0 / 0
