@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import product
+from typing import Any
 
 import torch
 
@@ -69,8 +70,8 @@ def im2col(x: torch.Tensor, kernel: Numbers, stride: Numbers, pad: Numbers, dila
     padded = torch.nn.functional.pad(x, _border(pad))
     windows = _windows(x.shape[2:], kernel, stride, pad, dilation)
     columns = x.new_empty((*x.shape[:2], *kernel, *windows))
-    for place, cells in _places(windows, kernel, stride, dilation):
-        columns[(..., *place, *[slice(None)] * len(kernel))] = padded[(..., *cells)]
+    for column, cells in _places(windows, kernel, stride, dilation):
+        columns[column] = padded[cells]
     return columns
 
 
@@ -80,21 +81,23 @@ def col2im(columns: torch.Tensor, spatial: Numbers, kernel: Numbers, stride: Num
     size = [length + 2 * border for length, border in zip(spatial, pad, strict=True)]
     padded = columns.new_zeros((*columns.shape[:2], *size))
     windows = _windows(spatial, kernel, stride, pad, dilation)
-    for place, cells in _places(windows, kernel, stride, dilation):
-        padded[(..., *cells)] += columns[(..., *place, *[slice(None)] * len(kernel))]
-    inside = [slice(border, border + length) for length, border in zip(spatial, pad, strict=True)]
-    return padded[(..., *inside)]
+    for column, cells in _places(windows, kernel, stride, dilation):
+        padded[cells] += columns[column]
+    inside: Any = (..., *(slice(border, border + length) for length, border in zip(spatial, pad, strict=True)))
+    return padded[inside]
 
 
 def _windows(spatial: Numbers, kernel: Numbers, stride: Numbers, pad: Numbers, dilation: Numbers) -> list[int]:
     return [window_count(*numbers) for numbers in zip(spatial, kernel, stride, pad, dilation, strict=True)]
 
 
-def _places(windows: Numbers, kernel: Numbers, stride: Numbers, dilation: Numbers) -> Iterator[tuple[tuple[int, ...], list[slice]]]:
-    """Yield each place in the kernel and the padded cells that lie under it, a slice an axis."""
+def _places(windows: Numbers, kernel: Numbers, stride: Numbers, dilation: Numbers) -> Iterator[tuple[Any, Any]]:
+    """Yield, for each place in the kernel, where its values stand in the columns and in the padded blob."""
+    everywhere = [slice(None)] * len(kernel)
     for place in product(*map(range, kernel)):
-        yield place, [slice(k * d, k * d + (n - 1) * s + 1, s)
-                      for k, n, s, d in zip(place, windows, stride, dilation, strict=True)]
+        cells = [slice(k * d, k * d + (n - 1) * s + 1, s)
+                 for k, n, s, d in zip(place, windows, stride, dilation, strict=True)]
+        yield (..., *place, *everywhere), (..., *cells)
 
 
 def _border(pad: Numbers) -> list[int]:
