@@ -97,6 +97,7 @@ _CHECKS: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("ignore_label", lambda v: _is_number(v) and v == int(v), "a whole number"),
     ("iteration", lambda v: v is None or isinstance(v, int), "a whole number, or null"),
     ("scores", lambda v: isinstance(v, dict) and all(map(_is_number, v.values())), "numbers by name"),
+    ("origin", lambda v: isinstance(v, str), "text"),
     ("heads", lambda v: _is_row(v, lambda row: isinstance(row, (dict, Head))), "rows of classes, score, label, loss"),
     ("inputs", lambda v: _is_row(v, lambda row: isinstance(row, (dict, Input))), "rows of blob, kind, mean"),
 )
@@ -115,6 +116,7 @@ class Record:
     ignore_label: int = 255
     iteration: int | None = None  # of the snapshot these weights come from
     scores: dict[str, float] = field(default_factory=dict)  # e.g. mean_iu; may be empty
+    origin: str = ""  # where weights that were not trained here come from
     heads: tuple[Head, ...] = ()  # none: one, of `classes`, with blobs score, label, loss
     inputs: tuple[Input, ...] = ()  # none: the blob `data`, of colour, less `mean_bgr`
 
