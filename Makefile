@@ -21,6 +21,7 @@ help:
 	@echo "make NET      train and score one of: $(NETS)"
 	@echo "make setup    the environment, .venv (all targets call it)"
 	@echo "make data     the embedded data set, data/shapes"
+	@echo "make weights-NAME   fetch released weights, as weights-voc-fcn8s or weights-vgg16 (docs/weights.md)"
 	@echo "make nets     write models/*/*.prototxt anew from nets/ and solvers/"
 	@echo "make test     the tests;  make check: ruff, mypy, tests, nets fresh"
 	@echo "make bench    times and memory on this machine"
@@ -35,6 +36,9 @@ $(SETUP): requirements.txt requirements-dev.txt setup.sh
 data: data/shapes/.complete
 data/shapes/.complete: | $(SETUP)
 	@$(PYTHON) -m data.shapes.generate
+
+weights-%: | $(SETUP)  # released weights; FROM=file that is here already, FORCE=1 replaces what was trained here
+	@$(PYTHON) -m data weights $* $(if $(FROM),--from $(FROM)) $(if $(FORCE),--force)
 
 nets: $(SETUP)
 	@$(PYTHON) -m nets --out models

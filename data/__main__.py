@@ -18,7 +18,7 @@ if __name__ == "__main__":
 import argparse
 from collections.abc import Sequence
 
-from data import convert, get, look
+from data import convert, get, look, weights
 from data.nyud import hha_files
 
 COMMANDS = (
@@ -26,6 +26,7 @@ COMMANDS = (
     get,
     convert,
     hha_files,
+    weights,
 )
 
 

@@ -33,7 +33,7 @@ from ._caffe.convert_net import numbers, write_caffemodel
 from ._caffe.convert_torchvision import ARCHITECTURES, IMAGES, Architecture
 from ._caffe.errors import CaffeError, ProtoError
 
-__all__ = ["Conversion", "FORMS", "convert", "main"]
+__all__ = ["Conversion", "FORMS", "convert", "form_of", "main"]
 
 Form = Naming | Architecture
 _ALL: tuple[Form, ...] = (*ARCHITECTURES.values(), *NAMINGS)
@@ -81,7 +81,7 @@ def convert(source: Path, target: Path, *, net: Path | None = None, source_form:
     kind, wanted = kind_of(source), kind_to_write(target)
     if net is not None and wanted != CAFFEMODEL:
         raise ProtoError(f"a net is for writing a .caffemodel, got the target {os.fspath(target)}; leave --net out")
-    arrays = {} if kind == CAFFEMODEL else read_npz(source) if kind == NPZ else read_state_dict(source)
+    arrays = _arrays(source, kind)
     reader = _form_to_read(source, kind, source_form, arrays)
     writer = _form_to_write(wanted, target_form)
     vision = next((form for form in (reader, writer) if isinstance(form, Architecture)), None)
@@ -94,6 +94,21 @@ def convert(source: Path, target: Path, *, net: Path | None = None, source_form:
     else:
         notes += _write_arrays(target, layers, wanted, writer, look, mean)
     return Conversion(_describe(kind, reader, layers), _describe(wanted, writer, layers), mean, notes)
+
+
+def form_of(source: Path) -> str:
+    """Name the form of a file's keys, a key of FORMS; 'caffemodel' for one.
+
+    Raises:
+        ProtoError: the file cannot be read, or its keys are of no form known.
+    """
+    kind = kind_of(source)
+    form = _form_to_read(source, kind, None, _arrays(source, kind))
+    return form.name if form else CAFFEMODEL
+
+
+def _arrays(source: Path, kind: str) -> Arrays:
+    return {} if kind == CAFFEMODEL else read_npz(source) if kind == NPZ else read_state_dict(source)
 
 
 def _form_to_read(source: Path, kind: str, name: str | None, keys: Iterable[str]) -> Form | None:

@@ -161,6 +161,7 @@ def published(name, tmp_path):
     """The torch net with seeded weights, and the zoo's slim prototxt of the same net."""
     from dataclasses import replace
 
+    from data.set_types import Head
     from nets.vgg16 import Vgg16
 
     stride = int("".join(c for c in name if c.isdigit()))
@@ -168,7 +169,7 @@ def published(name, tmp_path):
     net = PublishedFcn(stride, at_once="atonce" in name).eval()
     for array in net.parameters():
         array.data.normal_(0, (2 / array[0].numel()) ** 0.5 if array.ndim > 1 else 0.1)
-    row = replace(ZOO[f"voc-{name}"], num_classes=CLASSES, trunk=Vgg16(**SMALL), size=(37, 45))
+    row = replace(ZOO[f"voc-{name}"], heads=(Head(("x",) * CLASSES),), trunk=Vgg16(**SMALL), size=(37, 45))
     write_prototxt(row.build("deploy", {}).to_proto(), tmp_path / "deploy.prototxt")
     return net, tmp_path / "deploy.prototxt"
 
