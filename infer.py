@@ -1,8 +1,8 @@
 """Segment photographs: image → score → the best class of every pixel → pictures.
 
-In:   image files or folders, a trained net with its record (mean, scale, classes).
-Out:  NAME_label.png (palette), NAME_overlay.png, NAME_panel.png, on request NAME_scores.npz.
-Not here: metrics (score.py), reading files (inference/photos.py), estimates (inference/memory.py), colours (vis.py).
+In:   image files or folders, HHA or depth where the net reads it, a trained net with its record.
+Out:  the files of inference/outputs.py: label map, overlay, panel, on request scores.
+Not here: metrics (score.py); reading, estimates and writing (inference/); colours (vis.py).
 Source: infer.py of the FCN release for the preprocessing.
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -24,63 +24,65 @@ if __name__ == "__main__":
 import numpy as np
 from PIL import Image
 
+from inference.inputs import WHAT, Scene, as_input, companion, main_kind, preprocess, read_scene
 from inference.memory import forward_bytes, free_bytes, longest_side
-from inference.photos import (
-    PhotoError,
-    enlarge_label,
-    find_images,
-    image_size,
-    output_stems,
-    read_photo,
-)
+from inference.outputs import said, save_pictures, save_scores, shares
+from inference.photos import PhotoError, enlarge_label, find_images, image_size, output_stems
 from nets import NetError
 from nets.choice import choose, how_to_get_voc, is_embedded, trained
-from nets.record import Record
-from vis import color_seg, legend, make_palette, panel, save_label, save_rgb, vis_seg
+from nets.record import Head, Record
 
-SHARE_IN_LEGEND = 0.0005  # classes of fewer pixels would crowd it; the printed list has them all
+__all__ = ["preprocess", "infer", "infer_heads", "softmax"]
+
 GIB = 2.0**30
 
 
-def preprocess(im_rgb: np.ndarray, mean_bgr: Sequence[float], scale: float = 1.0) -> np.ndarray:
-    """Make a net's input of a picture, bit for bit as the data layers do.
-
-    Args:
-        im_rgb: (H, W, 3) uint8 RGB.
-        mean_bgr: blue, green, red, subtracted from 0 to 255.
-        scale: multiplied after the mean is gone.
-
-    Returns:
-        (3, H, W) float32 BGR.
-    """
-    in_bgr = (im_rgb[:, :, ::-1] - np.asarray(mean_bgr, np.float64)).astype(np.float32)
-    in_bgr = np.ascontiguousarray(in_bgr.transpose(2, 0, 1))  # (3, H, W)
-    return in_bgr if scale == 1 else in_bgr * np.float32(scale)
-
-
 def infer(net: Any, record: Record, im_rgb: np.ndarray) -> np.ndarray:
-    """Run a deploy net on one picture.
+    """Run a deploy net of one input on one picture.
 
     Args:
-        net: caffe.Net with blobs `data` and `score`.
-        record: mean, scale and classes.
-        im_rgb: (H, W, 3) uint8 RGB.
+        net: caffe.Net with the blobs that the record names.
+        record: inputs, scale and heads.
+        im_rgb: (H, W, 3) uint8 RGB, or HHA as stored for a net that reads that.
 
     Returns:
-        (K, H, W) float32 scores: a view of the net's blob, overwritten by the next pass.
+        (K, H, W) float32 scores of the first head: a view of the net's blob, overwritten by the next pass.
 
     Raises:
-        NetError: scores of another size than the picture, or not finite.
+        NetError: as infer_heads.
     """
-    data = preprocess(im_rgb, record.mean_bgr, record.scale)
-    net.blobs["data"].reshape(1, *data.shape)
-    net.reshape()
-    net.blobs["data"].data[0] = data
+    return infer_heads(net, record, {record.inputs[0].kind: im_rgb})[0]
+
+
+def infer_heads(net: Any, record: Record, pictures: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    """Run a deploy net on one picture, or several of one size.
+
+    Args:
+        net: caffe.Net with the blobs that the record names.
+        record: inputs, scale and heads.
+        pictures: by kind: color and hha (H, W, 3) uint8, depth (H, W) in millimetres.
+
+    Returns:
+        (K, H, W) float32 scores of each head: views of the net's blobs, overwritten by the next pass.
+
+    Raises:
+        NetError: an input missing, scores of another size than the picture, or not finite.
+    """
+    for spec in record.inputs:
+        if spec.kind not in pictures:
+            raise NetError(f"net '{record.net}': reads {spec.kind} in blob '{spec.blob}', got {', '.join(pictures)}")
+        data = as_input(pictures[spec.kind], spec, record.scale)  # (C, H, W)
+        net.blobs[spec.blob].reshape(1, *data.shape)
+        net.blobs[spec.blob].data[0] = data
     net.forward()
-    score = net.blobs["score"].data[0]  # (K, H, W)
-    if score.shape != (len(record.classes), *data.shape[1:]):
-        raise NetError(f"net '{record.net}': score is {score.shape}, want {len(record.classes)} "
-                       f"classes by {data.shape[1:]} pixels; check the net's Crop and its record")
+    return [_checked(net.blobs[head.score].data[0], record, head, data.shape[1:]) for head in record.heads]
+
+
+def _checked(score: np.ndarray, record: Record, head: Head, size: tuple[int, ...]) -> np.ndarray:
+    """Refuse scores of the wrong size, or that are no numbers."""
+    if score.shape != (len(head.classes), *size):
+        raise NetError(f"net '{record.net}': {head.score} is {score.shape}, want {len(head.classes)} "
+                       f"classes by {size} pixels; check the net's Crop and its record")
     if not np.isfinite(score.sum()):
         raise NetError(f"net '{record.net}': scores are not finite; the training of "
                        f"'{record.weights}' diverged; choose an earlier snapshot with --weights")
@@ -100,23 +102,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     out = Path(args.out)
     images = find_images(args.images, out)
     record = choose(args.net, args.weights)
+    given = {"hha": args.hha, "depth": args.depth}
+    main_is = main_kind(record, given)
     startup.select_device(args.gpu)
     net = _open_net(record)
     _say_which(record)
-    needed, free = forward_bytes(net), free_bytes(args.gpu)
+    if main_is != "color":
+        print(f"it reads {WHAT[main_is]}, and takes the images given for that")
+    needed, free = forward_bytes(net, [spec.blob for spec in record.inputs]), free_bytes(args.gpu)
     Image.MAX_IMAGE_PIXELS = None  # the estimate decides instead
     out.mkdir(parents=True, exist_ok=True)
     failed = 0
     for number, (image, stem) in enumerate(output_stems(images, out).items()):
         try:
             _check_memory(image, args.max_side, needed, free)
-            _segment(net, record, image, stem, args)
+            others = {kind: companion(kind, place, image, len(images) == 1)
+                      for kind, place in given.items() if place is not None and kind != main_is}
+            _segment(net, record, image, stem, read_scene(image, main_is, others, args.max_side), args.scores)
         except (PhotoError, RuntimeError, NetError, MemoryError) as error:
             failed += 1
             print(f"error: {_said(error, image)}", file=sys.stderr)
             continue
         if number == failed:  # the first that ran
-            _warn_if_dead(net)
+            _warn_if_dead(net, record)
     done = len(images) - failed
     print(f"{done} of {len(images)} image{'s' * (len(images) != 1)} done, results in {out}{os.sep}")
     if is_embedded(record):
@@ -130,6 +138,9 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("images", nargs="+", metavar="IMAGE|FOLDER")
     parser.add_argument("--net", help="net in models/ (default: the best one trained here)")
     parser.add_argument("--weights", help="caffemodel in place of the net's own")
+    parser.add_argument("--hha", metavar="FILE|FOLDER", help="HHA of the image, for nets that read it, or a folder "
+                        "with a file of each image's name")
+    parser.add_argument("--depth", metavar="FILE|FOLDER", help="likewise its depth: PNG of 16 bits, millimetres")
     parser.add_argument("--gpu", type=int, metavar="N", help="CUDA device (default: the CPU)")
     parser.add_argument("--out", default="output", metavar="DIR",
                         help="folder of results (%(default)s)")
@@ -147,7 +158,7 @@ def _open_net(record: Record) -> Any:
     import caffe
 
     net = caffe.Net(record.deploy, caffe.TEST, weights=record.weights)
-    for name in ("data", "score"):
+    for name in (*(spec.blob for spec in record.inputs), *(head.score for head in record.heads)):
         if name not in net.blobs:
             raise NetError(f"net '{record.deploy}': no blob '{name}'; it has "
                            f"{', '.join(net.blobs)}; infer.py wants a deploy net for segmentation")
@@ -158,7 +169,8 @@ def _say_which(record: Record) -> None:
     iu = record.scores.get("mean_iu")
     scored = f", mean IU {iu:.3f} in validation" if iu else ""
     print(f"net {record.net} ({record.weights}){scored}")
-    print(f"it knows {len(record.classes)} classes: {', '.join(record.classes)}")
+    for head in record.heads:
+        print(f"it knows {len(head.classes)} classes: {', '.join(head.classes)}")
     others = [other.net for other in trained() if other.net != record.net]
     if others:
         print(f"other nets here (--net): {', '.join(others)}")
@@ -183,38 +195,19 @@ def _check_memory(path: Path, max_side: int | None, needed: Callable[[int, int],
                      f"{free / GIB:.1f} GiB; {remedy}")
 
 
-def _segment(net: Any, record: Record, image: Path, stem: Path, args: argparse.Namespace) -> None:
+def _segment(net: Any, record: Record, image: Path, stem: Path, scene: Scene, scores: bool) -> None:
     """Segment one image, write its files, print its line."""
     start = perf_counter()
-    whole, for_net = read_photo(image, args.max_side)
-    score = infer(net, record, for_net)
-    label = score.argmax(0).astype(np.uint8)  # (h, w)
-    if args.scores:
-        _save_scores(stem, score, record)
-    label = enlarge_label(label, *whole.shape[:2])  # (H, W)
-    counts = np.bincount(label.ravel(), minlength=len(record.classes))
-    order = np.argsort(-counts, kind="stable")
-    shares = [(int(k), counts[k] / label.size) for k in order if counts[k]]
-    _save_pictures(stem, whole, label, record, shares)
-    found = ", ".join(f"{record.classes[k]} {_percent(share)}" for k, share in shares)
-    size = f"{whole.shape[1]}x{whole.shape[0]}"
-    if for_net is not whole:
-        size += f" (net: {for_net.shape[1]}x{for_net.shape[0]})"
-    seconds = perf_counter() - start
-    print(f"{image}: {size}, {seconds:.2f} s: {found} -> {stem}_label.png", flush=True)
-
-
-def _save_pictures(stem: Path, whole: np.ndarray, label: np.ndarray, record: Record,
-                   shares: list[tuple[int, float]]) -> None:
-    palette = make_palette(256)
-    overlay = vis_seg(whole, label, palette)
-    entries = [(k, f"{record.classes[k]} {_percent(share)}") for k, share in shares
-               if share >= SHARE_IN_LEGEND]
-    side_by_side = [whole, color_seg(label, palette), overlay]
-    width = sum(picture.shape[1] for picture in side_by_side)
-    save_label(_beside(stem, "_label.png"), label)
-    save_rgb(_beside(stem, "_overlay.png"), overlay)
-    save_rgb(_beside(stem, "_panel.png"), panel(side_by_side, legend(entries, palette, width)))
+    found = infer_heads(net, record, scene.pictures)
+    labels = [score.argmax(0).astype(np.uint8) for score in found]  # (h, w) each
+    if scores:
+        save_scores(stem, [softmax(score) for score in found], record.heads)
+    (height, width), small = scene.whole.shape[:2], labels[0].shape
+    labels = [enlarge_label(label, height, width) for label in labels]  # (H, W)
+    save_pictures(stem, scene.whole, labels, record.heads)
+    classes = "; ".join(said(shares(label, head), head) for label, head in zip(labels, record.heads))
+    size = f"{width}x{height}" + (f" (net: {small[1]}x{small[0]})" if small != (height, width) else "")
+    print(f"{image}: {size}, {perf_counter() - start:.2f} s: {classes} -> {stem}_label.png", flush=True)
 
 
 def _said(error: Exception, image: Path) -> str:
@@ -225,35 +218,12 @@ def _said(error: Exception, image: Path) -> str:
     return text if str(image) in text else f"'{image}': {text}"
 
 
-def _save_scores(stem: Path, score: np.ndarray, record: Record) -> None:
-    """Write `probability` (K, h, w) float32 at the size the net saw, and `classes`."""
-    path = _beside(stem, "_scores.npz")
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with open(part, "wb") as stream:
-            np.savez(stream, probability=softmax(score), classes=np.array(record.classes))
-        os.replace(part, path)
-    except OSError as error:
-        if error.errno:
-            error.filename = str(path)  # not the temporary name
-        raise
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _warn_if_dead(net: Any) -> None:
+def _warn_if_dead(net: Any, record: Record) -> None:
     from surgery.diagnose import diagnose
 
-    for finding in diagnose(net):
-        print(f"warning: {finding}", file=sys.stderr)
-
-
-def _beside(stem: Path, ending: str) -> Path:
-    return stem.with_name(stem.name + ending)
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %" if share >= 0.001 else "<0.1 %"
+    for head in record.heads:
+        for finding in diagnose(net, head.score):
+            print(f"warning: {finding}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-__all__ = ["make_palette", "color_seg", "vis_seg", "legend", "panel", "grid", "save_label",
-           "save_rgb"]
+__all__ = ["make_palette", "class_palette", "has_background", "color_seg", "vis_seg", "legend", "panel", "grid",
+           "save_label", "save_rgb"]
 
 INK, PAPER = (0, 0, 0), 255
 
@@ -36,13 +36,31 @@ def make_palette(num_classes: int) -> np.ndarray:
     return palette
 
 
+def has_background(classes: Sequence[str]) -> bool:
+    """Tell whether class 0 is what is none of the others: it stays black, and out of overlays."""
+    return classes[0] == "background"
+
+
+def class_palette(classes: Sequence[str]) -> np.ndarray:
+    """Colours of a set's classes: VOC's; a set without background begins with colour 1, for 0 is black.
+
+    Args:
+        classes: names in the order of the class numbers, up to 254.
+
+    Returns:
+        (256, 3) uint8 RGB; 255 is that of ignored pixels.
+    """
+    palette = make_palette(256)
+    return palette if has_background(classes) else np.concatenate([palette[1:255], palette[:1], palette[255:]])
+
+
 def color_seg(seg: np.ndarray, palette: np.ndarray) -> np.ndarray:
     """Colour a label map: (H, W) integers → (H, W, 3) in the palette's dtype."""
     return palette[seg.flat].reshape(seg.shape + (3,))
 
 
 def vis_seg(img: np.ndarray, seg: np.ndarray, palette: np.ndarray,
-            alpha: float = 0.5) -> np.ndarray:
+            alpha: float = 0.5, *, everywhere: bool = False) -> np.ndarray:
     """Blend the colours of a label map over its image, where the label is not 0.
 
     Args:
@@ -50,12 +68,13 @@ def vis_seg(img: np.ndarray, seg: np.ndarray, palette: np.ndarray,
         seg: (H, W) integers.
         palette: (K, 3) RGB, K above the largest label.
         alpha: weight of the colour, 0 to 1.
+        everywhere: also where the label is 0, for sets without background.
 
     Returns:
         (H, W, 3) uint8, cut to whole numbers; background keeps the image.
     """
     vis = np.array(img, dtype=np.float32)
-    mask = seg > 0
+    mask = seg >= 0 if everywhere else seg > 0
     vis[mask] = (1.0 - alpha) * vis[mask] + alpha * palette[seg[mask].flat]
     return vis.astype(np.uint8)
 
@@ -94,18 +113,19 @@ def legend(entries: Sequence[tuple[int, str]], palette: np.ndarray, width: int) 
 
 
 def panel(pictures: Sequence[np.ndarray], footer: np.ndarray | None = None, *,
-          gap: int = 4) -> np.ndarray:
+          gap: int = 4, down: bool = False) -> np.ndarray:
     """Pictures side by side on white, the tops aligned, a footer such as a legend below.
 
     Args:
         pictures: (H, W, 3) uint8 RGB each; sizes may differ.
         footer: (h, w, 3) uint8 RGB or None.
         gap: pixels between pictures.
+        down: one below the other instead.
 
     Returns:
         (H', W', 3) uint8 RGB.
     """
-    row = _join(list(pictures), gap, axis=1)
+    row = _join(list(pictures), gap, axis=0 if down else 1)
     return row if footer is None or not footer.size else _join([row, footer], gap, axis=0)
 
 
@@ -121,7 +141,7 @@ def grid(rows: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]], classes: Seq
     Returns:
         (H', W', 3) uint8 RGB.
     """
-    palette = make_palette(256)
+    palette = class_palette(classes)
     lines, seen = [], set()
     for image, truth, prediction in rows:
         seen |= set(np.unique(truth).tolist()) | set(np.unique(prediction).tolist())
@@ -133,12 +153,12 @@ def grid(rows: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]], classes: Seq
     return panel([picture], legend(entries, palette, picture.shape[1]))
 
 
-def save_label(path: Path, seg: np.ndarray) -> None:
-    """Write a label map, (H, W) of 0 to 255, as a PNG of class numbers with the VOC palette."""
+def save_label(path: Path, seg: np.ndarray, palette: np.ndarray | None = None) -> None:
+    """Write a label map, (H, W) of 0 to 255, as a PNG of class numbers with a palette, (256, 3); None: VOC's."""
     from PIL import Image
 
     image = Image.fromarray(np.ascontiguousarray(seg, dtype=np.uint8))
-    image.putpalette(make_palette(256).tobytes())  # L becomes P, the numbers stay
+    image.putpalette((make_palette(256) if palette is None else palette).tobytes())  # L becomes P, the numbers stay
     _write_png(path, image)
 
 

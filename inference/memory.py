@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,20 +25,25 @@ BYTES_A_PIXEL = 60
 INT_MAX = 2**31 - 1  # Caffe: a blob has no more elements
 
 
-def forward_bytes(net: Any) -> Callable[[int, int], float]:
+def forward_bytes(net: Any, inputs: Sequence[str] = ("data",)) -> Callable[[int, int], float]:
     """Measure a net on three small sizes; gives bytes(height, width) of a forward pass.
+
+    Args:
+        net: with blobs `inputs`, all of one height and width.
+        inputs: their names.
 
     Each blob's count is a polynomial a + b (H + W) + c H W, because layers round and pad each side
     by itself. inf stands for a blob of more than 2^31 - 1 elements, which Caffe cannot have.
     """
-    data = net.blobs["data"]
-    shape = tuple(data.shape)
+    shapes = {name: tuple(net.blobs[name].shape) for name in inputs}
     counts = []
     for side in SIDES:
-        data.reshape(1, shape[1], side, side)
+        for name, shape in shapes.items():
+            net.blobs[name].reshape(1, shape[1], side, side)
         net.reshape()
         counts.append([blob.count for blob in net.blobs.values()])
-    data.reshape(*shape)
+    for name, shape in shapes.items():
+        net.blobs[name].reshape(*shape)
     basis = np.array([[1, 2 * side, side * side] for side in SIDES], np.float64)
     terms = np.linalg.solve(basis, np.array(counts, np.float64))  # (3, blobs)
     weights = sum(blob.count for blobs in net.params.values() for blob in blobs) * FLOAT

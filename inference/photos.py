@@ -18,7 +18,7 @@ from PIL import Image, ImageOps
 
 SUFFIXES = {".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm",
             ".pgm", ".pbm", ".pnm", ".jp2", ".tga"}
-OUTPUTS = ("_label.png", "_overlay.png", "_panel.png", "_scores.npz")
+OUTPUTS = ("_label.png", "_overlay.png", "_panel.png", "_scores.npz", "_geo_label.png")
 LONGEST_STEM = 200  # bytes; file systems take 255 with ending and temporary mark
 # What PIL raises on files that are truncated, empty or of another kind.
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error,
@@ -126,6 +126,20 @@ def read_photo(path: Path, max_side: int | None = None) -> tuple[np.ndarray, np.
     width, height = (max(1, round(side * max_side / longest)) for side in upright.size)
     small = upright.resize((width, height), Image.Resampling.BILINEAR)  # averages, no aliasing
     return whole, np.array(small)
+
+
+def open_photo(path: Path) -> Image.Image:
+    """Read an image file as it is stored, in whatever mode.
+
+    Raises:
+        PhotoError: missing, broken, or no image.
+    """
+    with _opened(path) as image:
+        try:
+            image.load()
+        except UNREADABLE as error:
+            raise _unreadable(path, error) from error
+        return image
 
 
 def enlarge_label(label: np.ndarray, height: int, width: int) -> np.ndarray:

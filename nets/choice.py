@@ -10,9 +10,10 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from nets import NetError
-from nets.record import Record, load_record, record_path
+from nets.record import Record, heads_of, inputs_of, load_record, record_path
 
 ROOT = Path(__file__).resolve().parent.parent
 EMBEDDED = "shapes-"  # nets of the embedded set, a stand-in until there is a net of a real one
@@ -33,7 +34,7 @@ def trained(models: Path | None = None) -> list[Record]:
         models: folder with a folder a net; default `models_folder()`.
 
     Returns:
-        Records with openable paths; without weights, a deploy net or a blob `score` it is none.
+        Records with openable paths; without weights, a deploy net or the blob of its scores it is none.
     """
     models = models_folder() if models is None else Path(models)
     found = []
@@ -43,9 +44,9 @@ def trained(models: Path | None = None) -> list[Record]:
         deploy = weights.parent / "deploy.prototxt"
         if record_path(weights).exists():
             found.append(_openable(load_record(weights), models, weights))
-        elif deploy.exists() and _known_classes(weights.stem):
+        elif deploy.exists() and _known_set(weights.stem):
             found.append(_without_record(weights.stem, models, weights))
-    found = [record for record in found if _segments(Path(record.deploy))]
+    found = [record for record in found if _segments(record)]
     return sorted(found, key=lambda record: (is_embedded(record), -_mean_iu(record), record.net))
 
 
@@ -134,28 +135,31 @@ def _openable(record: Record, models: Path, weights: Path) -> Record:
 
 def _without_record(net: str, models: Path, weights: Path) -> Record:
     """Weights from elsewhere for a net of the zoo: mean and scale are those of its data set."""
-    deploy, known = models / net / "deploy.prototxt", _known_classes(net)
+    deploy, known = models / net / "deploy.prototxt", _known_set(net)
     if not deploy.exists():
         raise NetError(f"net '{net}': no '{deploy}'; known are {_folders(models)}")
     if known is None:
         raise NetError(f"net '{net}': its data set is not known; write a record beside "
                        f"'{weights}' (nets.record.save_record)")
-    classes, mean_bgr, scale = known
-    return Record(net=net, deploy=str(deploy), weights=str(weights), classes=classes,
-                  mean_bgr=mean_bgr, scale=scale)
+    from nets import zoo
+
+    inputs = inputs_of(zoo.inputs(net), known.means) if net in zoo.ZOO else ()
+    return Record(net=net, deploy=str(deploy), weights=str(weights), classes=known.classes, mean_bgr=known.mean_bgr,
+                  scale=known.scale, heads=heads_of(known), inputs=inputs)
 
 
-def _known_classes(net: str) -> tuple | None:
-    """Classes, mean and scale of the data set that a net is named after, or None."""
+def _known_set(net: str) -> Any:
+    """The data set that a net is named after, or None."""
     from data.sets import SETS
 
-    row = SETS.get(net.split("-")[0])
-    return None if row is None else (row.classes, row.mean_bgr, row.scale)
+    return SETS.get(net.split("-")[0])
 
 
-def _segments(deploy: Path) -> bool:
-    """Whether this is a net for segmentation, not a classifier: it has a blob `score`."""
-    return deploy.is_file() and b'top: "score"' in deploy.read_bytes()
+def _segments(record: Record) -> bool:
+    """Whether this is a net for segmentation, not a classifier: it has the blob of its first head's scores."""
+    deploy = Path(record.deploy)
+    content = deploy.read_bytes() if deploy.is_file() else b""
+    return f'top: "{record.heads[0].score}"'.encode() in content
 
 
 def _folder_of(weights: Path, models: Path) -> str | None:

@@ -234,7 +234,7 @@ def test_memory_that_runs_out_all_the_same_names_the_image(project, monkeypatch,
         raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried")
 
     save([[RED]], "x.png")
-    monkeypatch.setattr(infer, "read_photo", full)
+    monkeypatch.setattr(infer, "read_scene", full)
     assert infer.main(["x.png"]) == 1
     assert "error: 'x.png': out of memory; --max-side N would need less\n" in capsys.readouterr().err
 
