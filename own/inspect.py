@@ -35,7 +35,7 @@ class Request:
     classes: Optional[Path] = None
     train_list: Optional[Path] = None
     val_list: Optional[Path] = None
-    net: str = "8s"
+    net: Optional[str] = None
     init: Optional[str] = None
     name: str = "own"
     minutes: Optional[float] = None

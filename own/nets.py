@@ -11,10 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, Tuple
 
+from data.set_types import Head
+from nets.alexnet import AlexNet
+from nets.data_layers import Feed
+from nets.googlenet import GoogLeNet
 from nets.heads import AT_ONCE, Skip
 from nets.prototxt import write_prototxt
-from nets.squeezenet import SqueezeNet
-from nets.zoo import Fcn, Feed
+from nets.rows import Fcn
+from nets.vgg16 import Vgg16
 from own.weights import Start
 from solvers.recipes import Recipe, solver_of
 
@@ -31,31 +35,30 @@ class Options:
     seed: int = 0
 
 
-def row_of(start: Start, stride: int, at_once: bool, num_classes: int, mean_bgr: Tuple[float, ...],
-           options: Options) -> Fcn:
+def row_of(start: Start, stride: int, at_once: bool, classes: Tuple[str, ...], mean_bgr: Tuple[float, ...],
+           data: Path, options: Options) -> Fcn:
     """Give the net of a stage.
 
     Wide trunks have features so large that plain skips would need a hundredth of the rate, as the release lowered
     it: their skips are scaled as in the at-once nets. Slim ones take the paper's plain skips.
     """
-    shared = dict(scale=start.scale, classes=num_classes)
-    train: Dict[str, Any] = dict(mirror=options.mirror, **shared)
+    shared: Dict[str, Any] = dict(mean=mean_bgr, scale=start.scale, classes=len(classes))
+    train = dict(shared, mirror=options.mirror)
     if options.batch > 1:
         train["batch"] = options.batch
     if options.crop:
         train["crop"] = (options.crop, options.crop)
-    skips = None
-    if not isinstance(start.trunk, SqueezeNet) and stride < 32 and (at_once or not start.slim):
-        skips = _SCALED[stride]
-    return Fcn(num_classes=num_classes, train=Feed("voc", "voc_dir", "train", mean_bgr, train),
-               val=Feed("voc", "voc_dir", "val", mean_bgr, shared), trunk=start.trunk, stride=stride, skips=skips,
-               normalize=True)
+    dirs, trunk = dict(voc_dir=str(data)), start.trunk
+    skips = _SCALED[stride] if isinstance(trunk, Vgg16) and stride < 32 and (at_once or not start.slim) else None
+    return Fcn(heads=(Head(classes),), train=Feed("voc", "train", dirs, train), val=Feed("voc", "val", dirs, shared),
+               trunk=trunk, stride=stride, skips=skips, normalize=True,
+               kernel=63 if isinstance(trunk, (AlexNet, GoogLeNet)) else None)  # as voc-fcn-alexnet has it
 
 
-def write_stage(row: Fcn, recipe: Recipe, folder: Path, data: Path) -> Any:
+def write_stage(row: Fcn, recipe: Recipe, folder: Path) -> Any:
     """Write the prototxts of a stage into its folder; gives the SolverParameter."""
     for phase in row.phases:
-        write_prototxt(row.build(phase, {"voc_dir": str(data)}).to_proto(), folder / f"{phase}.prototxt")
+        write_prototxt(row.build(phase, {}).to_proto(), folder / f"{phase}.prototxt")
     solver = solver_of(recipe, str(folder))
     write_prototxt(solver, folder / "solver.prototxt")
     return solver

@@ -9,14 +9,14 @@ Source: measured on the embedded set and on VOC's photographs (solvers/recipes.p
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, List, Tuple
+from typing import Dict, List, Optional, Tuple
 
 from nets.squeezenet import SqueezeNet
+from nets.vgg16 import Vgg16
 from own import OwnError
 from own.weights import Start
 from solvers.recipes import Recipe
 
-NETS = ("32s", "16s", "8s", "8s-atonce", "staged")
 STRIDES: Dict[str, Tuple[int, ...]] = {"32s": (32,), "16s": (32, 16), "8s": (32, 16, 8), "staged": (32, 16, 8),
                                        "8s-atonce": (8,)}
 _SHARES: Dict[int, Tuple[float, ...]] = {1: (1.0,), 2: (0.6, 0.4), 3: (0.4, 0.27, 0.33)}
@@ -48,13 +48,31 @@ def iterations(start: Start, images: int) -> int:
     return min(60000, max(2400, 25 * images))
 
 
-def stages_of(start: Start, net: str, total: int, val_images: int, seed: int) -> List[Stage]:
+def net_for(start: Start, net: Optional[str]) -> str:
+    """Give the net asked for, or the finest that the trunk has.
+
+    Raises:
+        OwnError: unknown, or the trunk has none of this stride.
+    """
+    if net is None:
+        return "8s" if isinstance(start.trunk, (Vgg16, SqueezeNet)) else "32s"
+    if net not in STRIDES:
+        raise OwnError(f"--net '{net}'; want one of {', '.join(STRIDES)}")
+    if isinstance(start.trunk, SqueezeNet) and net in ("32s", "16s"):
+        raise OwnError(f"--net {net}: SqueezeNet has one head, of stride 8; use --net 8s, or other --init weights")
+    if not isinstance(start.trunk, (Vgg16, SqueezeNet)) and net != "32s":
+        raise OwnError(f"--net {net}: {type(start.trunk).__name__} has no skips here; use --net 32s, or other --init "
+                       "weights")
+    return net
+
+
+def stages_of(start: Start, net: Optional[str], total: int, val_images: int, seed: int) -> List[Stage]:
     """Plan the stages.
 
     Args:
         start: initial weights. A SqueezeNet has its own head of stride 8, learned at once; an FCN with skips as
             fine as those asked for is not taken back to coarser ones.
-        net: one of NETS.
+        net: a key of STRIDES, or None for the finest that the trunk has.
         total: iterations of all stages together.
         val_images: how many images are scored.
         seed: of the solvers.
@@ -62,16 +80,10 @@ def stages_of(start: Start, net: str, total: int, val_images: int, seed: int) ->
     Raises:
         OwnError: the trunk has no such net.
     """
-    if net not in NETS:
-        raise OwnError(f"--net '{net}'; want one of {', '.join(NETS)}")
-    if isinstance(start.trunk, SqueezeNet):
-        if net in ("32s", "16s"):
-            raise OwnError(f"--net {net}: SqueezeNet has one head, of stride 8; use --net 8s, or other --init weights")
-        strides: Tuple[int, ...] = (8,)
-    else:
-        strides = STRIDES[net]
-        if start.stride is not None and start.stride <= strides[-1]:
-            strides = strides[-1:]
+    net = net_for(start, net)
+    strides = (8,) if isinstance(start.trunk, SqueezeNet) else STRIDES[net]
+    if start.stride is not None and start.stride <= strides[-1]:
+        strides = strides[-1:]
     suffix = "-atonce" if net == "8s-atonce" and not isinstance(start.trunk, SqueezeNet) else ""
     return [Stage(f"{stride}s{suffix}", stride, _recipe(start, stride, max(1, round(share * total)), val_images, seed))
             for stride, share in zip(strides, _SHARES[len(strides)])]

@@ -127,8 +127,8 @@ def _write(request: Request, home: Home, stage: Stage, start: Start, mean: Mean,
            folder: Path) -> Any:
     """Write the prototxts of a stage; gives its SolverParameter."""
     options = Options(request.batch, request.crop, request.mirror, request.seed)
-    row = row_of(start, stage.stride, stage.at_once, len(checked.table.classes), mean, options)
-    return write_stage(row, stage.recipe, folder, home.data)
+    row = row_of(start, stage.stride, stage.at_once, checked.table.classes, mean, home.data, options)
+    return write_stage(row, stage.recipe, folder)
 
 
 def _train_stage(request: Request, home: Home, stage: Stage, start: Start, mean: Mean, checked: Checked,

@@ -18,15 +18,17 @@ import caffe
 from caffe.proto import caffe_pb2
 from data.sets import SETS
 from nets import NetError
+from nets.alexnet import AlexNet
+from nets.googlenet import GoogLeNet
 from nets.record import load_record, record_path
 from nets.squeezenet import SqueezeNet
 from nets.vgg16 import CONVOLUTIONS, Vgg16
-from nets.zoo import SLIM, SLIM_CLASSIFIER
+from nets.zoo import SLIM, SLIM_CLASSIFIER, SLIM_GOOGLENET
 from own import OwnError
 from surgery.base_nets import save_whole
 
 Mean = Tuple[float, float, float]
-Trunk = Union[Vgg16, SqueezeNet]
+Trunk = Union[Vgg16, AlexNet, GoogLeNet, SqueezeNet]
 ILSVRC_MEAN: Mean = SETS["voc"].mean_bgr
 EMBEDDED = "shapes"
 NONE = "none"
@@ -34,12 +36,16 @@ NONE = "none"
 PLACES: Dict[str, Tuple[Tuple[str, ...], str]] = {
     "vgg16": (("models/ilsvrc-nets/vgg16-fcn.caffemodel", "models/ilsvrc-nets/VGG_ILSVRC_16_layers.caffemodel"),
               "VGG16, trained on ILSVRC"),
+    "googlenet": (("models/ilsvrc-nets/googlenet-fcn.caffemodel", "models/ilsvrc-nets/bvlc_googlenet.caffemodel"),
+                  "GoogLeNet, trained on ILSVRC"),
+    "alexnet": (("models/ilsvrc-nets/caffenet-fcn.caffemodel",
+                 "models/ilsvrc-nets/bvlc_reference_caffenet.caffemodel"), "AlexNet (CaffeNet), trained on ILSVRC"),
     "squeezenet": (("models/ilsvrc-nets/squeezenet_v1.0.caffemodel",), "SqueezeNet, trained on ILSVRC"),
     EMBEDDED: (("models/shapes-vgg16/shapes-vgg16-fcn.caffemodel", "models/shapes-vgg16/shapes-vgg16.caffemodel"),
                "the embedded classifier: a slim VGG16 that knows drawn shapes only, no photographs"),
 }
-ON_GPU = ("vgg16", "squeezenet", EMBEDDED)
-ON_CPU = ("squeezenet", "vgg16", EMBEDDED)  # a step of VGG16 takes some ten seconds there
+ON_GPU = ("vgg16", "googlenet", "alexnet", "squeezenet", EMBEDDED)
+ON_CPU = ("squeezenet", "alexnet", "googlenet", "vgg16", EMBEDDED)  # a step of VGG16 takes some ten seconds there
 _SQUEEZED = {"squeeze1x1": "conv1x1_1", "expand1x1": "conv1x1_2", "expand3x3": "conv3x3_2"}
 
 
@@ -57,7 +63,11 @@ class Start:
     @property
     def slim(self) -> bool:
         """Whether the trunk is a narrow one, which learns fast at high rates."""
-        return isinstance(self.trunk, Vgg16) and self.trunk.widths[0] < Vgg16().widths[0]
+        if isinstance(self.trunk, SqueezeNet):
+            return False
+        if isinstance(self.trunk, GoogLeNet):
+            return self.trunk.width < 1
+        return self.trunk.widths[0] < type(self.trunk)().widths[0]
 
 
 def find_start(init: Optional[str], gpu: bool) -> Start:
@@ -99,19 +109,43 @@ def recognise(path: str, words: str) -> Start:
         classes = shapes.get("conv_final", (1000,))[0]
         return _known(Start(SqueezeNet(classes=classes), words or "a SqueezeNet", path,
                             stride=8 if "score_fire4" in shapes else None))
-    if {"conv1_1", "conv5_3", "fc6", "fc7"} <= set(shapes):
-        widths = tuple(shapes[f"conv{block}_1"][0] for block in range(1, len(CONVOLUTIONS) + 1))
-        fc = shapes["fc7"][0]
-        slim = (widths, fc) == (SLIM.widths, SLIM.fc)
-        trunk = SLIM if slim else Vgg16(widths=widths, fc=fc)
-        scores = (("score_pool3", 8), ("score_pool4", 16), ("score_fr", 32))
-        stride = next((stride for score, stride in scores if score in shapes), None)
-        start = Start(trunk, words or f"a VGG16 of widths {', '.join(map(str, widths))}", path, stride=stride)
-        if slim:
-            start = replace(start, mean_bgr=SETS[EMBEDDED].mean_bgr, scale=SETS[EMBEDDED].scale)
-        return _known(start)
-    raise OwnError(f"initial weights '{path}': their layers ({', '.join(list(shapes)[:5])}, ...) are of no trunk known "
-                   "here; known are VGG16 of any width and SqueezeNet v1.0, as classifiers or as FCNs")
+    trunk = _vgg16(shapes) or _alexnet(shapes) or _googlenet(shapes)
+    if trunk is None:
+        raise OwnError(f"initial weights '{path}': their layers ({', '.join(list(shapes)[:5])}, ...) are of no trunk "
+                       "known here; known are VGG16, AlexNet and GoogLeNet of any width, and SqueezeNet v1.0, as "
+                       "classifiers or as FCNs")
+    scores = (("score_pool3", 8), ("score_pool4", 16), ("score_fr", 32))
+    start = Start(trunk, words or f"a {type(trunk).__name__} of your own", path,
+                  stride=next((stride for score, stride in scores if score in shapes), None))
+    if start.slim:  # narrow trunks are trained here, on the embedded set
+        start = replace(start, mean_bgr=SETS[EMBEDDED].mean_bgr, scale=SETS[EMBEDDED].scale)
+    return _known(start)
+
+
+Shapes = Dict[str, Tuple[int, ...]]
+
+
+def _vgg16(shapes: Shapes) -> Optional[Trunk]:
+    if not {"conv1_1", "conv5_3", "fc6", "fc7"} <= set(shapes):
+        return None
+    widths = tuple(shapes[f"conv{block}_1"][0] for block in range(1, len(CONVOLUTIONS) + 1))
+    fc = shapes["fc7"][0]
+    return SLIM if (widths, fc) == (SLIM.widths, SLIM.fc) else Vgg16(widths=widths, fc=fc)
+
+
+def _alexnet(shapes: Shapes) -> Optional[Trunk]:
+    if shapes.get("conv1", ())[1:] != (3, 11, 11) or not {"conv5", "fc6", "fc7"} <= set(shapes):
+        return None
+    fc = shapes["fc7"][0]
+    return AlexNet(widths=tuple(shapes[f"conv{number}"][0] for number in range(1, 6)), fc=fc,
+                   dropout=AlexNet().dropout if fc == AlexNet().fc else SLIM.dropout)
+
+
+def _googlenet(shapes: Shapes) -> Optional[Trunk]:
+    if "conv1/7x7_s2" not in shapes:
+        return None
+    width = shapes["conv1/7x7_s2"][0] / 64
+    return GoogLeNet() if width == 1 else replace(SLIM_GOOGLENET, width=width)
 
 
 def read_weights(path: Union[str, Path]) -> Dict[str, List[np.ndarray]]:

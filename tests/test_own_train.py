@@ -13,11 +13,12 @@ from train_project import make_weights
 import startup
 import train
 from nets.choice import choose
+from nets.googlenet import GoogLeNet
 from nets.prototxt import write_prototxt
 from nets.record import load_record
 from nets.squeezenet import SqueezeNet
 from nets.vgg16 import Vgg16
-from nets.zoo import SLIM, emit
+from nets.zoo import SLIM, SLIM_ALEXNET, SLIM_GOOGLENET, emit
 from own import OwnError, convert, run
 from own.home import Home
 from own.inspect import Request, inspect
@@ -85,6 +86,9 @@ def test_best_weights_that_are_here(project):
 def test_trunks_are_told_by_their_layers(project, tmp_path):
     start = recognise(str(weights_of("shapes-fcn16s", tmp_path / "a.caffemodel")), "")
     assert (start.trunk, start.stride, start.scale) == (SLIM, 16, 1 / 60)
+    for name, trunk in (("shapes-alexnet", SLIM_ALEXNET), ("shapes-fcn-googlenet", SLIM_GOOGLENET)):
+        start = recognise(str(weights_of(name, tmp_path / "b.caffemodel")), "")
+        assert start.trunk == trunk and start.slim and start.stride == (32 if "fcn" in name else None)
     with pytest.raises(OwnError, match="not a caffemodel|no layer with parameters"):
         recognise(str(Path("prototxts/shapes-fcn16s.prototxt")), "")
     Path("odd.prototxt").write_text('layer { name: "x" type: "Input" top: "x" '
@@ -127,6 +131,10 @@ def test_stages():
     assert [stage.name for stage in stages_of(Start(SLIM, "", "x", stride=8), "8s", 10, 5, 0)] == ["8s"]
     with pytest.raises(OwnError, match="SqueezeNet has one head"):
         stages_of(Start(SqueezeNet(), "", "x"), "32s", 10, 5, 0)
+    googlenet = Start(GoogLeNet(), "", "x")
+    assert [stage.name for stage in stages_of(googlenet, None, 10, 5, 0)] == ["32s"]
+    with pytest.raises(OwnError, match="GoogLeNet has no skips here"):
+        stages_of(googlenet, "8s", 10, 5, 0)
     with pytest.raises(OwnError, match="--net '4s'; want one of"):
         stages_of(slim, "4s", 10, 5, 0)
     assert within(5, 0.05, 10, 3) == int((270 - 12 * 10 * 0.02) / 0.05)
@@ -177,7 +185,7 @@ def test_from_two_folders_to_a_net_and_on_again(project, capsys):
     assert code == 0 and "going on from iteration 2" in out and weights.read_bytes() == written
     assert Path("models/own/8s/snapshot/train_iter_2.caffemodel").stat().st_mtime_ns == made
     code, _, err = command(capsys, *options, "--net", "32s")
-    assert code == 1 and "net: was '8s', is '32s'" in err and "choose another --name" in err
+    assert code == 1 and "net: was None, is '32s'" in err and "choose another --name" in err
     (images / "p0.jpg").unlink()
     code, _, err = command(capsys, *options)
     assert code == 1 and "pairs: was" in err and weights.read_bytes() == written
@@ -187,7 +195,8 @@ def test_edited_table_stays_and_is_used(project, capsys):
     images, labels = folders()
     assert command(capsys, "--images", images, "--labels", labels, "--check")[0] == 0
     table = Path("models/own/classes.txt")
-    assert "data:image/png" in Path("models/own/check.html").read_text() and not Path("models/own/.training.json").exists()
+    assert "data:image/png" in Path("models/own/check.html").read_text()
+    assert not Path("models/own/.training.json").exists()
     edited = table.read_text().replace("class1", "lamp").replace("class2", "vase")
     table.write_text(edited)
     code, out, _ = command(capsys, "--images", images, "--labels", labels, "--classes", table, "--check")
