@@ -20,7 +20,7 @@ from image_files import bgr_bytes, less_mean, read_image, read_lines
 from param_str import COUNT, FACTOR, FLAG, MEAN, REQUIRED, SEED, START, TEXT, DataLayerError
 from read_ahead_layer import Item, ReadAheadLayer
 
-Key = tuple[tuple[int, bool], ...]  # index and mirrored, for each image of a batch
+Key = tuple[draw_order.Draw, ...]  # one for each image of a batch
 
 
 class ClassificationDataLayer(ReadAheadLayer):
@@ -56,7 +56,7 @@ class ClassificationDataLayer(ReadAheadLayer):
         self.random = params["randomize"] and "train" in os.path.basename(self.list_file)
         self._cached: dict[int, np.ndarray] = {}
         self._cache = params["cache"]
-        n, seed = len(self.names), params["seed"]
+        n, seed = len(self.names), self.own_seed(params["seed"])
         order = draw_order.in_epochs(n, seed) if self.random else draw_order.in_file_order(n)
         tosses = draw_order.coin_tosses(params["mirror"], seed)
         self._draws = draw_order.draws(order, tosses, params["start"] * self.batch)
@@ -68,18 +68,18 @@ class ClassificationDataLayer(ReadAheadLayer):
     def load(self, key: Key) -> Item:  # type: ignore[override]
         """Read a batch."""
         notes: list[str] = []
-        first = self._image(key[0][0], notes)  # (3, H, W) uint8
+        first = self._image(key[0].idx, notes)  # (3, H, W) uint8
         data = np.empty((len(key), *first.shape), np.float32)  # (N, 3, H, W)
-        for into, (index, mirrored) in zip(data, key):
-            image = first if index == key[0][0] else self._image(index, notes)
+        for into, (index, mirrored, *_) in zip(data, key):
+            image = first if index == key[0].idx else self._image(index, notes)
             if image.shape != first.shape:
                 raise DataLayerError(
                     f"image '{self._path(index)}' has {image.shape[2]} x {image.shape[1]} pixels, "
-                    f"'{self._path(key[0][0])}' {first.shape[2]} x {first.shape[1]}; the images of "
+                    f"'{self._path(key[0].idx)}' {first.shape[2]} x {first.shape[1]}; the images of "
                     f"a batch need one size; resize them, or set batch to 1")
             image = np.ascontiguousarray(image[..., ::-1]) if mirrored else image
             less_mean(image, self.mean, self.scale, into)
-        label = np.array([self.labels[index] for index, _ in key], np.float32)  # (N,)
+        label = np.array([self.labels[draw.idx] for draw in key], np.float32)  # (N,)
         return Item((data, label), tuple(notes))
 
     def _image(self, index: int, notes: list[str]) -> np.ndarray:

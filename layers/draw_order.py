@@ -1,10 +1,10 @@
-"""The order in which data layers go through their items, and which of them are mirrored.
+"""What chance decides in a data layer: the order of the items and, for each, the options that are on.
 
 In:   how many items there are, a seed.
-Out:  endless iterators of indices and of coin tosses.
-Not here: files.
-Source: the FCN release's data layers, trained under Python 2: with replacement, one draw before the
-first item and one after each.
+Out:  endless iterators, one for each decision; `draws`, which ties them together, item by item.
+Not here: files, what the decisions do to an image (augment.py).
+Source: the FCN release's data layers, trained under Python 2: with replacement, one draw before the first item and one
+    after each. The options, which the papers tried, draw from generators of their own: the order stays as it is.
 """
 
 from __future__ import annotations
@@ -12,6 +12,24 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Iterator
+from typing import NamedTuple, Union
+
+Seed = Union[int, str, None]  # None: from the system
+
+
+class Draw(NamedTuple):
+    """One item and what is done to it; as it stands, nothing."""
+
+    idx: int
+    mirrored: bool = False
+    shift: tuple[int, int] = (0, 0)  # pixels down and to the right
+    window: tuple[float, float] = (0.0, 0.0)  # in [0, 1): which of the places for a crop, down and to the right
+    noise: int = 0  # seed of what is drawn for each pixel
+
+
+def seed_of_rank(seed: Seed, rank: int) -> Seed:
+    """Give the seed of a process that trains together with others; number 0's is the one given."""
+    return seed if rank == 0 or seed is None else f"{seed} rank {rank}"
 
 
 def randint_py2(rng: random.Random, n: int) -> int:
@@ -19,14 +37,14 @@ def randint_py2(rng: random.Random, n: int) -> int:
     return int(rng.random() * n)
 
 
-def with_replacement(n: int, seed: int | None) -> Iterator[int]:
-    """Draw indices in [0, n) independently, as the release did; None seeds from the system."""
+def with_replacement(n: int, seed: Seed) -> Iterator[int]:
+    """Draw indices in [0, n) independently, as the release did."""
     rng = random.Random(seed)  # DEVIATION D22: the release seeds and draws from the global generator.
     while True:
         yield randint_py2(rng, n)
 
 
-def in_epochs(n: int, seed: int | None) -> Iterator[int]:
+def in_epochs(n: int, seed: Seed) -> Iterator[int]:
     """Go through a new permutation of range(n) each epoch (Fisher-Yates, alike on every Python)."""
     rng = random.Random(seed)
     while True:
@@ -42,14 +60,35 @@ def in_file_order(n: int) -> Iterator[int]:
     return itertools.cycle(range(n))
 
 
-def coin_tosses(mirror: bool, seed: int | None) -> Iterator[bool]:
-    """Toss whether an item is mirrored, from a generator of its own: the order stays as it is."""
-    if not mirror:
-        return itertools.repeat(False)
-    rng = random.Random() if seed is None else random.Random(f"mirror {seed}")
-    return (rng.random() < 0.5 for _ in itertools.count())
+def coin_tosses(mirror: bool, seed: Seed) -> Iterator[bool]:
+    """Toss whether an item is mirrored."""
+    rng = _generator("mirror", seed)
+    return (rng.random() < 0.5 for _ in itertools.count()) if mirror else itertools.repeat(False)
 
 
-def draws(indices: Iterator[int], tosses: Iterator[bool], skip: int) -> Iterator[tuple[int, bool]]:
-    """Pair indices with tosses and leave out the first `skip` pairs, which an earlier run used."""
-    return itertools.islice(zip(indices, tosses), skip, None)
+def shifts(jitter: int, seed: Seed) -> Iterator[tuple[int, int]]:
+    """Draw by how many pixels an item is moved, each way at most `jitter`."""
+    rng, places = _generator("jitter", seed), 2 * jitter + 1
+    moves = ((randint_py2(rng, places) - jitter, randint_py2(rng, places) - jitter) for _ in itertools.count())
+    return moves if jitter else itertools.repeat((0, 0))
+
+
+def windows(crop: bool, seed: Seed) -> Iterator[tuple[float, float]]:
+    """Draw where the window of an item lies, in [0, 1) of the places that there are."""
+    rng = _generator("crop", seed)
+    return ((rng.random(), rng.random()) for _ in itertools.count()) if crop else itertools.repeat((0.0, 0.0))
+
+
+def noises(wanted: bool, seed: Seed) -> Iterator[int]:
+    """Draw the seed of what is drawn for each pixel of an item, 32 bits."""
+    rng = _generator("noise", seed)
+    return (rng.getrandbits(32) for _ in itertools.count()) if wanted else itertools.repeat(0)
+
+
+def draws(indices: Iterator[int], tosses: Iterator[bool], skip: int, *more: Iterator) -> Iterator[Draw]:
+    """Tie indices, tosses and further fields of Draw together, but for the first `skip`, which a run used before."""
+    return itertools.islice(itertools.starmap(Draw, zip(indices, tosses, *more)), skip, None)
+
+
+def _generator(option: str, seed: Seed) -> random.Random:
+    return random.Random() if seed is None else random.Random(f"{option} {seed}")

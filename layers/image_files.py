@@ -58,7 +58,7 @@ def read_image(path: str) -> tuple[Image.Image, tuple[str, ...]]:
     Raises:
         DataLayerError: missing, broken, or of a kind that has no RGB reading.
     """
-    image = _open(path, "image")
+    image = open_image(path, "image")
     notes: tuple[str, ...] = ()
     turn = image.getexif().get(_EXIF_ORIENTATION, 1)
     if turn not in (0, 1):
@@ -103,7 +103,7 @@ def read_label(path: str) -> np.ndarray:
     Raises:
         DataLayerError: missing, broken, or an image of colours in place of classes.
     """
-    image = _open(path, "label")
+    image = open_image(path, "label")
     if image.mode not in ("P", "L", "1", "I") and not image.mode.startswith("I;16"):
         raise DataLayerError(f"label '{path}' has {len(image.getbands())} channels (mode "
                              f"{image.mode}); it wants one: a palette or grey PNG whose values are "
@@ -147,8 +147,8 @@ def check_label(label: np.ndarray, size: tuple[int, int], classes: int,
     return label[np.newaxis], notes
 
 
-def _open(path: str, what: str) -> Image.Image:
-    """Read a whole image file, closed again afterwards."""
+def open_image(path: str, what: str) -> Image.Image:
+    """Read a whole image file as it is, closed again afterwards; `what` it is, for errors."""
     try:
         with Image.open(path) as image:
             image.load()

@@ -36,12 +36,30 @@ TEXT: Check = (lambda value: isinstance(value, str) and value != "", "a text")
 FLAG: Check = (lambda value: isinstance(value, bool), "True or False")
 FACTOR: Check = (lambda value: _is_number(value) and value != 0, "a number other than 0")
 COUNT: Check = (lambda value: _is_whole(value, 1), "a whole number from 1 up")
+PIXELS: Check = (lambda value: _is_whole(value, 0), "a whole number of pixels from 0 up")
+SHARE: Check = (lambda value: _is_number(value) and 0 < value <= 1, "a number above 0, at most 1")
+WINDOW: Check = (lambda value: value is None or (isinstance(value, (tuple, list)) and len(value) == 2
+                                                 and all(_is_whole(side, 1) for side in value)),
+                 "(height, width) in whole pixels from 1 up, or None")
 START: Check = (lambda value: _is_whole(value, 0), "a whole number from 0 up")
 SEED: Check = (lambda value: value is None or _is_whole(value, -math.inf), "a whole number or None")
 CLASSES: Check = (lambda value: _is_whole(value, 1) and value <= 255, "a whole number from 1 to "
                                                                       "255")
 MEAN: Check = (lambda value: isinstance(value, (tuple, list)) and len(value) == 3
                and all(map(_is_number, value)), "three numbers (blue, green, red)")
+
+
+def one_of(*values: Any) -> Check:
+    """Check that a value is one of these."""
+    return lambda value: value in values, "one of " + ", ".join(map(repr, values))
+
+
+def some_of(*values: str) -> Check:
+    """Check that a value is a list of some of these texts, none twice."""
+    def fits(value: Any) -> bool:
+        return (isinstance(value, (tuple, list)) and len(value) > 0 and all(item in values for item in value)
+                and len(set(value)) == len(value))
+    return fits, "a list of some of " + ", ".join(map(repr, values)) + ", none twice"
 
 
 def read_params(layer: object, param_str: str,

@@ -17,6 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Callable, NamedTuple
 
 import numpy as np
+from draw_order import Seed, seed_of_rank
 from param_str import Check, DataLayerError, DataLayerWarning, read_params
 
 import caffe
@@ -41,14 +42,16 @@ class ReadAheadLayer(caffe.Layer):
 
     def setup(self, bottom: Any, top: Any) -> None:
         """Check tops and bottoms, read param_str, open the list of items."""
-        who, want = type(self).__name__, self.top_names
+        who = type(self).__name__
+        params = read_params(self, self.param_str, self.keys)
+        want = self.top_names = self.tops_of(params)
         if len(top) != len(want):
             raise DataLayerError(f"{who}: {len(top)} tops given; need to define {len(want)} tops: "
                                  f"{' and '.join(want)}")
         if len(bottom) != 0:
             raise DataLayerError(f"{who}: {len(bottom)} bottoms given; do not define a bottom, "
                                  f"images and labels come from files")
-        self.open(read_params(self, self.param_str, self.keys))
+        self.open(params)
         self._reader = _ReadAhead(self._load)
         self._item: Item | None = None
         self._noted: set = set()
@@ -58,8 +61,20 @@ class ReadAheadLayer(caffe.Layer):
     def opened(cls, param_str: str) -> ReadAheadLayer:
         """Open the list of items without a net, for whoever looks at the files of a split."""
         layer = cls.__new__(cls)
-        layer.open(read_params(layer, param_str, layer.keys))
+        params = read_params(layer, param_str, layer.keys)
+        layer.top_names = layer.tops_of(params)
+        layer.open(params)
         return layer
+
+    def tops_of(self, params: dict[str, Any]) -> tuple[str, ...]:
+        """Give the names of what each top shows."""
+        return self.top_names
+
+    def own_seed(self, seed: int | None) -> Seed:
+        """Give the seed of this process: the one given, or another where several train together."""
+        # DEVIATION D26: the release seeds all processes alike, which then train on the same images.
+        rank = getattr(caffe, "solver_rank", lambda: 0)  # older Caffes have none
+        return seed_of_rank(seed, rank())
 
     def open(self, params: dict[str, Any]) -> None:
         """Take the settings and open the list of items (subclass)."""

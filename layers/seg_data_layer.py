@@ -1,108 +1,212 @@
-"""Data layer for segmentation: one image and its label a pass, done once for all data sets.
+"""Data layer for segmentation: images and labels of one split, done once for all data sets.
 
-In:   an image file and a label for each id of a split (from the subclass).
-Out:  tops data (1, 3, H, W) float32 BGR less the mean, label (1, 1, H, W) with classes and 255.
-Not here: threads (read_ahead_layer.py), where a data set keeps its files (voc_layers.py).
-Source: the FCN release's data layers; `mirror`, `scale`, `start` and `classes` are ours.
+In:   for each id of a split an image file or several, and label files (where they lie: from the subclass).
+Out:  tops by name: images (N, C, H, W) float32 less the mean, labels (N, 1, H, W) with classes and 255; N is 1 as
+    released, or `batch`.
+Not here: threads (read_ahead_layer.py), order (draw_order.py), options (augment.py), any one data set.
+Source: the FCN release's data layers; the keys from `mirror` on are ours, and all off by default.
 """
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
+import augment
+import draw_order
 import numpy as np
-from draw_order import coin_tosses, draws, in_file_order, with_replacement
-from image_files import bgr_bytes, check_label, less_mean, read_image, read_lines
-from param_str import CLASSES, FACTOR, FLAG, MEAN, REQUIRED, SEED, START, TEXT
-from PIL import Image
+from draw_order import Draw
+from image_files import IGNORE, bgr_bytes, check_label, less_mean, read_image, read_lines
+from param_str import (
+    COUNT,
+    FACTOR,
+    FLAG,
+    PIXELS,
+    REQUIRED,
+    SEED,
+    SHARE,
+    START,
+    TEXT,
+    WINDOW,
+    Check,
+    DataLayerError,
+    one_of,
+)
 from read_ahead_layer import Item, ReadAheadLayer
+
+Notes = tuple[str, ...]  # warnings that name a file
+OPTIONS: dict[str, tuple[Check, Any]] = {
+    "randomize": (FLAG, True), "seed": (SEED, None), "mirror": (FLAG, False), "scale": (FACTOR, 1),
+    "start": (START, 0), "batch": (COUNT, 1), "jitter": (PIXELS, 0), "crop": (WINDOW, None),
+    "loss_sampling": (SHARE, 1), "cache": (FLAG, False)}
+MASK: dict[str, tuple[Check, Any]] = {"mask": (one_of(None, *augment.MASKS), None)}  # for sets with a background
 
 
 class SegDataLayer(ReadAheadLayer):
-    """Images and labels of one split, one pair a forward pass.
+    """Images and labels of one split.
 
-    param_str keys besides the folder (`dir_key`):
-        split: name of the list of ids. Unless it has `train` in it, `randomize` is off.
-        mean: (blue, green, red), subtracted from pixels in 0 ... 255.
+    A subclass names its folders (`dir_keys`), its own keys, where the list and the files lie (`list_form`, `forms`:
+    text with {key} for a folder and {id}), what its tops are, and reads a label file.
+
+    param_str keys besides the folders:
+        split: name of the list of ids. Unless it has `train` in it, `randomize` is off, and so is `crop`.
         randomize: draw with replacement (default True), else in file order, again and again.
-        seed: of the draws (default None, from the system); the order is Python 2's, as in the
-            release.
+        seed: of the draws (default None, from the system); the order is Python 2's, as in the release.
         mirror: toss a coin for each image whether it is flipped left to right (default False).
         scale: multiplies the image after the mean is gone (default 1).
         start: how many passes an earlier run has made; the draws go on after them (default 0).
-        classes: labels have values 0 ... classes - 1 and 255 (default 21).
+        batch: images a pass (default 1); smaller ones are padded with the mean, their labels with 255.
+        jitter: move image and labels by up to so many pixels each way (default 0).
+        crop: (H, W) of a random window (default None, the whole image).
+        loss_sampling: probability with which a pixel's label counts (default 1); else it becomes 255.
+        cache: keep decoded files in memory (default False).
     """
 
-    dir_key = ""  # the param_str key of the data set's folder
+    dir_keys: tuple[str, ...] = ()
+    own_keys: dict[str, tuple[Check, Any]] = {}
+    list_form = ""
+    forms: dict[str, str] = {}  # by top
+    means: dict[str, tuple[float, ...]] = {}  # by top; a top without a mean is a label
+    classes: dict[str, int] = {}  # by label top
 
     @property
-    def keys(self) -> dict[str, tuple[Any, Any]]:  # type: ignore[override]
+    def keys(self) -> dict[str, tuple[Check, Any]]:  # type: ignore[override]
         """The keys of param_str with their checks and defaults."""
-        return {self.dir_key: (TEXT, REQUIRED), "split": (TEXT, REQUIRED), "mean": (MEAN, REQUIRED),
-                "randomize": (FLAG, True), "seed": (SEED, None), "mirror": (FLAG, False),
-                "scale": (FACTOR, 1), "start": (START, 0), "classes": (CLASSES, 21)}
+        return {**{key: (TEXT, REQUIRED) for key in self.dir_keys}, "split": (TEXT, REQUIRED), **self.own_keys,
+                **OPTIONS}
 
     def open(self, params: dict[str, Any]) -> None:
         """Read the split's list and prepare the draws."""
-        self.dir = params[self.dir_key]
-        self.split = params["split"]
-        self.mean = np.array(params["mean"], np.float64)
-        self.scale = params["scale"]
-        self.classes = params["classes"]
-        self.seed = params["seed"]
+        self.dirs = {key: params[key] for key in self.dir_keys}
+        self.split, self.seed = params["split"], params["seed"]
+        if "mean" in params:
+            self.means = {"data": params["mean"]}
+        if "classes" in params:
+            self.classes = dict.fromkeys(self.classes, params["classes"])
+        self.options = params
         self.random = params["randomize"] and "train" in self.split
+        self.crop = params["crop"] if "train" in self.split else None
         self.indices = read_lines(self.split_file(), f"{type(self).__name__}: the list of ids",
-                                  f"check {self.dir_key} and split; `python -m data` says what "
-                                  f"comes from where")
-        n = len(self.indices)
-        order = with_replacement(n, self.seed) if self.random else in_file_order(n)
-        self._draws = draws(order, coin_tosses(params["mirror"], self.seed), params["start"])
+                                  f"check {self.dir_keys[0]} and split; `python -m data` says what comes from where")
+        self._kept: dict[int, list[np.ndarray]] = {}
+        self._draws = self._prepare_draws(params)
 
-    def next_key(self) -> tuple[int, bool]:
-        """Draw the next index and whether it is mirrored; `idx` is the index."""
-        self.idx, mirrored = next(self._draws)
-        return self.idx, mirrored
+    def _prepare_draws(self, params: dict[str, Any]) -> Any:
+        """Give the endless draws of this process, after those that an earlier run has used."""
+        n, seed = len(self.indices), self.own_seed(params["seed"])
+        order = draw_order.with_replacement(n, seed) if self.random else draw_order.in_file_order(n)
+        return draw_order.draws(
+            order, draw_order.coin_tosses(params["mirror"], seed), params["start"] * params["batch"],
+            draw_order.shifts(params["jitter"], seed), draw_order.windows(self.crop is not None, seed),
+            draw_order.noises(params["loss_sampling"] < 1, seed))
 
-    def load(self, key: tuple[int, bool]) -> Item:  # type: ignore[override]
-        """Read one image and its label."""
-        index, mirrored = key
+    def next_key(self) -> tuple[Draw, ...]:
+        """Draw the next items; `idx` is the index of the first."""
+        key = tuple(itertools.islice(self._draws, self.options["batch"]))
+        self.idx = key[0].idx
+        return key
+
+    def load(self, key: tuple[Draw, ...]) -> Item:  # type: ignore[override]
+        """Read the items of a pass and put each top's together."""
+        notes: list[str] = []
+        items = [self._arranged(draw, notes) for draw in key]
+        arrays = (augment.batched(of_top, self._fill(top)) for top, of_top in zip(self.top_names, zip(*items)))
+        return Item(tuple(arrays), tuple(notes))
+
+    def _arranged(self, draw: Draw, notes: list[str]) -> list[np.ndarray]:
+        """Prepare an item and do what was drawn for it, to all its tops alike."""
+        item = [self.prepare(top, array) for top, array in zip(self.top_names, self._read_all(draw.idx, notes))]
+        which, share = self.options.get("mask"), self.options["loss_sampling"]
+        if which and "label" in self.top_names:
+            label = item[self.top_names.index("label")]
+            item = [augment.masked(array, label, which) if top in self.means else array
+                    for top, array in zip(self.top_names, item)]
+        if draw.shift != (0, 0):
+            item = [augment.moved(array, draw.shift, self._fill(top)) for top, array in zip(self.top_names, item)]
+        if self.crop:
+            item = [augment.cropped(array, self.crop, draw.window) for array in item]
+        if draw.mirrored:
+            item = [array[..., ::-1] for array in item]
+        if share < 1:
+            item = [array if top in self.means else augment.sampled(array, share, draw.noise)
+                    for top, array in zip(self.top_names, item)]
+        return item
+
+    def _fill(self, top: str) -> int:
+        return 0 if top in self.means else IGNORE
+
+    def _read_all(self, index: int, notes: list[str]) -> list[np.ndarray]:
+        """Read what each top shows of an item, all of one size, or take it from memory."""
+        if index in self._kept:
+            return self._kept[index]
         name = self.indices[index]
-        image, image_notes = read_image(self.image_file(name))
-        label, label_notes = check_label(self.read_label(name), (image.height, image.width),
-                                         self.classes, self.label_file(name))
-        data = self._data(image)
-        if mirrored:
-            data, label = data[..., ::-1], label[..., ::-1]
-        return Item((data[np.newaxis], label[np.newaxis]), image_notes + label_notes)
+        item: list[np.ndarray] = []
+        for top in self.top_names:
+            array, found = self.read(top, name, item[0].shape[1:] if item else None)
+            item.append(array)
+            notes.extend(found)
+        if self.options["cache"]:
+            self._kept[index] = item
+        return item
+
+    def read(self, top: str, name: str, size: tuple | None = None) -> tuple[np.ndarray, Notes]:
+        """Read what a top shows of the id `name`, as it is on disk: (C, H, W) uint8, images in BGR; and warnings.
+
+        Raises:
+            DataLayerError: a file that cannot be used, or is not of `size` (H, W).
+        """
+        path = self.file_of(top, name)
+        if top in self.classes:
+            label = self.read_label(path, top)
+            return check_label(label, size or label.shape[:2], self.classes[top], path)
+        image, notes = self.read_image(path, top)
+        if size and image.shape[1:] != size:
+            raise DataLayerError(
+                f"{top} '{path}' has {image.shape[2]} x {image.shape[1]} pixels, the files of the other tops "
+                f"{size[1]} x {size[0]}; make all files of an id in one size")
+        return image, notes
+
+    def read_image(self, path: str, top: str) -> tuple[np.ndarray, Notes]:
+        """Read a colour image as (3, H, W) uint8 in BGR order, and warnings (subclass: other kinds of image)."""
+        image, notes = read_image(path)
+        return bgr_bytes(image), notes
+
+    def read_label(self, path: str, top: str) -> np.ndarray:
+        """Read a label file as (H, W) class indices and 255 (subclass)."""
+        raise NotImplementedError
+
+    def prepare(self, top: str, array: np.ndarray) -> np.ndarray:
+        """Give what the net sees: images less the mean, times `scale`, float32; labels as they are."""
+        if top not in self.means:
+            return array
+        data = np.empty(array.shape, np.float32)
+        less_mean(array, np.array(self.means[top], np.float64), self.options["scale"], data)
+        return data
 
     def load_image(self, idx: str) -> np.ndarray:
         """Read the image with the id `idx`, as the released method did: (3, H, W) float32."""
-        image, _ = read_image(self.image_file(idx))
-        return self._data(image)
+        return self.load_top(next(iter(self.means)), idx)
 
     def load_label(self, idx: str) -> np.ndarray:
         """Read the label with the id `idx`, as the released method did: (1, H, W) uint8."""
-        label = self.read_label(idx)
-        return check_label(label, label.shape, self.classes, self.label_file(idx))[0]
+        return self.load_top(next(iter(self.classes)), idx)
 
-    def _data(self, image: Image.Image) -> np.ndarray:
-        """What the net sees of an RGB image: (3, H, W) float32."""
-        data = np.empty((3, image.height, image.width), np.float32)
-        less_mean(bgr_bytes(image), self.mean, self.scale, data)
-        return data
+    def load_top(self, top: str, idx: str) -> np.ndarray:
+        """Read what a top shows of the id `idx`: (C, H, W)."""
+        return self.prepare(top, self.read(top, idx)[0])
 
     def split_file(self) -> str:
-        """Path of the list of ids (subclass)."""
-        raise NotImplementedError
+        """Path of the list of ids."""
+        return self.list_form.format(id=self.split, **self.dirs)
+
+    def file_of(self, top: str, name: str) -> str:
+        """Path of the file that a top shows of an id."""
+        return self.forms[top].format(id=name, **self.dirs)
 
     def image_file(self, name: str) -> str:
-        """Path of the image with this id (subclass)."""
-        raise NotImplementedError
+        """Path of the image with this id."""
+        return self.file_of(next(iter(self.means)), name)
 
     def label_file(self, name: str) -> str:
-        """Path of the label with this id (subclass)."""
-        raise NotImplementedError
-
-    def read_label(self, name: str) -> np.ndarray:
-        """Read a label file as (H, W) integers (subclass)."""
-        raise NotImplementedError
+        """Path of the label with this id; of the first, where there are several."""
+        return self.file_of(next(iter(self.classes)), name)

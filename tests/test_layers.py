@@ -157,7 +157,7 @@ def test_each_item_is_read_once_and_in_a_thread(tmp_path, monkeypatch):
     net = voc_net(tmp_path)
     passes(net, 5)
     net.reshape()  # waits for the sixth
-    assert [key[0] for key, _ in read] == py2_order(11, 6)
+    assert [draw.idx for (draw,), _ in read] == py2_order(11, 6)
     assert [main for _, main in read] == [True] + [False] * 5
 
 

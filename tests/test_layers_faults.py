@@ -192,6 +192,6 @@ def test_sbdd_names_a_broken_label(tmp_path, how):
         scipy.io.savemat(path, {"GTinst": 1})
     else:
         path.write_bytes(BROKEN[how](path.read_bytes()))
-    want = "is missing" if how == "missing" else "cannot be read"
+    want = {"missing": "is missing", "other": "has no GTcls.Segmentation, it holds GTinst"}.get(how, "cannot be read")
     with pytest.raises(DataLayerError, match=f"SBDDSegDataLayer: label '{path}' {want}"):
         sbdd_net(tmp_path)
