@@ -28,20 +28,29 @@ from ._caffe.log import info as log
 from ._caffe.log import init_log
 from .net_spec import NetSpec, layers, params, to_proto
 from .proto.caffe_pb2 import LayerParameter, SolverParameter
-from .pycaffe import Net, SGDSolver, get_solver
+from .pycaffe import (
+    AdaDeltaSolver,
+    AdaGradSolver,
+    AdamSolver,
+    NesterovSolver,
+    Net,
+    RMSPropSolver,
+    SGDSolver,
+    get_solver,
+)
 
 __version__ = "1.0.0"
 
 __all__ = [
-    "Blob", "CaffeError", "Layer", "LayerError", "LayerParameter", "Net", "NetError", "NetSpec", "ProtoError",
-    "SGDSolver", "SolverError", "SolverParameter", "TEST", "TRAIN", "coord_map", "get_solver", "has_nccl",
-    "init_log", "io", "layer_type_list", "layers", "log", "net_spec", "params", "set_device", "set_mode_cpu",
-    "set_mode_gpu", "set_multiprocess", "set_precision", "set_random_seed", "set_solver_count", "set_solver_rank",
-    "solver_count", "solver_rank", "to_proto",
+    "AdaDeltaSolver", "AdaGradSolver", "AdamSolver", "Blob", "CaffeError", "Layer", "LayerError", "LayerParameter",
+    "NesterovSolver", "Net", "NetError", "NetSpec", "ProtoError", "RMSPropSolver", "SGDSolver", "SolverError",
+    "SolverParameter", "TEST", "TRAIN", "coord_map", "get_solver", "has_nccl", "init_log", "io", "layer_type_list",
+    "layers", "log", "net_spec", "params", "set_device", "set_mode_cpu", "set_mode_gpu", "set_multiprocess",
+    "set_precision", "set_random_seed", "set_solver_count", "set_solver_rank", "solver_count", "solver_rank",
+    "to_proto",
 ]
 
-_NOT_YET = {"AdaDeltaSolver", "AdaGradSolver", "AdamSolver", "Classifier", "Detector", "NCCL", "NesterovSolver",
-            "RMSPropSolver", "Timer", "classifier", "detector", "draw"}
+_NOT_YET = {"Classifier", "Detector", "NCCL", "Timer", "classifier", "detector", "draw"}
 
 
 def has_nccl() -> bool:

@@ -253,7 +253,7 @@ def test_mode_and_seed_are_the_processes():
     assert got[0][1] == common.device()
 
 
-@pytest.mark.parametrize("name", ["NesterovSolver", "AdamSolver", "Classifier", "Detector", "NCCL", "Timer", "draw"])
+@pytest.mark.parametrize("name", ["Classifier", "Detector", "NCCL", "Timer", "draw"])
 def test_what_is_not_there_yet_says_its_name(name):
     if hasattr(caffe, name):
         pytest.skip(f"caffe.{name} is there")

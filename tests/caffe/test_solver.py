@@ -287,17 +287,24 @@ def test_get_solver_obeys_the_type():
 # -- faults ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("kind", "words"), [
-    ('type: "Adam"', "solver type Adam is not there yet (known types: SGD)"),
-    ("solver_type: NESTEROV", "solver type Nesterov is not there yet"),
-    ('type: "Adamm"', "Unknown solver type: Adamm (known types: SGD)"),
-])
-def test_get_solver_names_types_that_are_not_there(kind, words):
+@pytest.mark.parametrize(("text", "kind"), [
+    ('type: "Adam"', "Adam"), ("solver_type: NESTEROV", "Nesterov"), ("solver_type: ADAGRAD momentum: 0", "AdaGrad"),
+    ('type: "RMSProp" momentum: 0', "RMSProp"), ('type: "AdaDelta"', "AdaDelta")])
+def test_get_solver_builds_what_the_type_names(text, kind):
     Path("net.prototxt").write_text(TINY)
-    Path("solver.prototxt").write_text('net: "net.prototxt" ' + FIXED + kind)
+    fixed = FIXED.replace("momentum: 0.9", "") if "momentum: 0" in text else FIXED
+    Path("solver.prototxt").write_text('net: "net.prototxt" ' + fixed + text)
+    built = caffe.get_solver("solver.prototxt")
+    assert type(built) is getattr(caffe, f"{kind}Solver") and built.type == kind
+
+
+def test_get_solver_refuses_an_unknown_type():
+    Path("net.prototxt").write_text(TINY)
+    Path("solver.prototxt").write_text('net: "net.prototxt" type: "Adamm" ' + FIXED)
     with pytest.raises(SolverError) as caught:
         caffe.get_solver("solver.prototxt")
-    assert words in str(caught.value)
+    known = "SGD, Nesterov, AdaGrad, RMSProp, AdaDelta, Adam"
+    assert f"Unknown solver type: Adamm (known types: {known})" in str(caught.value)
 
 
 @pytest.mark.parametrize(("head", "text", "words"), [

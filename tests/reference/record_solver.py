@@ -1,7 +1,8 @@
 """Record genuine Caffe's training of a small FCN: `python -m tests.reference.record_solver`.
 
 In:   CASES, run by `train`, a function that knows only public caffe: the same text in both engines.
-Out:  tests/reference/solver.npz: losses, last weights and history, log lines.
+Out:  tests/reference/solver.npz: losses, last weights and updates, log lines; update_rules.npz: the same
+      of the six rules, losses only, and weights after updates from given diffs.
 Not here: the comparison (tests/caffe/test_sgd_solver.py, test_solver.py).
 """
 
@@ -15,6 +16,7 @@ import numpy as np
 from tests.bvlc import run_bvlc
 
 RECORDED = Path(__file__).with_name("solver.npz")
+RECORDED_RULES = Path(__file__).with_name("update_rules.npz")
 
 FCN = """
 name: "small-fcn"
@@ -93,6 +95,34 @@ CASES = {
 }
 
 
+SMOOTH = """
+layer { name: "data" type: "DummyData" top: "data" top: "label" dummy_data_param {
+  shape { dim: 2 dim: 2 dim: 8 dim: 8 } shape { dim: 2 }
+  data_filler { type: "gaussian" std: 1 } data_filler { type: "uniform" min: 0 max: 2.99 } } }
+layer { name: "conv1" type: "Convolution" bottom: "data" top: "conv1"
+  param { lr_mult: 1 decay_mult: 1 } param { lr_mult: 2 decay_mult: 0 }
+  convolution_param { num_output: 4 kernel_size: 3 weight_filler { type: "xavier" } } }
+layer { name: "tanh1" type: "TanH" bottom: "conv1" top: "conv1" }
+layer { name: "pool1" type: "Pooling" bottom: "conv1" top: "pool1"
+  pooling_param { pool: AVE kernel_size: 2 stride: 2 } }
+layer { name: "drop1" type: "Dropout" bottom: "pool1" top: "pool1" dropout_param { dropout_ratio: 0.3 } }
+layer { name: "ip2" type: "InnerProduct" bottom: "pool1" top: "ip2" param { lr_mult: 1 } param { lr_mult: 0 }
+  inner_product_param { num_output: 3 weight_filler { type: "xavier" } bias_filler { value: 0.1 } } }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip2" bottom: "label" top: "loss" }
+"""
+
+RULES = {  # name -> what the rule needs besides a policy, and a rate for the FCN
+    "SGD": ("momentum: 0.9", 1e-4), "Nesterov": ("momentum: 0.9", 1e-4), "AdaGrad": ("delta: 1e-7", 1e-3),
+    "RMSProp": ("rms_decay: 0.95 delta: 1e-4", 1e-3), "AdaDelta": ("momentum: 0.95 delta: 1e-6", 1),
+    "Adam": ("momentum: 0.9 momentum2: 0.99 delta: 1e-6", 1e-3)}
+_RULE = 'type: "{}" {} lr_policy: "inv" gamma: 0.01 power: 0.75 weight_decay: 0.001 random_seed: 4 base_lr: {}'
+RULE_CASES = {
+    **{f"kinks_{kind}": (FCN, _RULE.format(kind, text, rate), 10) for kind, (text, rate) in RULES.items()},
+    **{f"smooth_{kind}": (SMOOTH, _RULE.format(kind, text, rate if rate == 1 else 1e-2), 100)
+       for kind, (text, rate) in RULES.items()},
+}
+
+
 def train(caffe, np, cases):
     """Train every case in the working folder; return its losses, last weights and last updates."""
     found = {}
@@ -101,7 +131,7 @@ def train(caffe, np, cases):
             f.write(net)
         with open("solver.prototxt", "w") as f:
             f.write('net: "net.prototxt" snapshot_prefix: "snap" ' + text)
-        solver, losses = caffe.SGDSolver("solver.prototxt"), []
+        solver, losses = caffe.get_solver("solver.prototxt"), []
         for _ in range(iterations):
             solver.step(1)
             losses.append(float(solver.net.blobs["loss"].data))
@@ -110,6 +140,25 @@ def train(caffe, np, cases):
         for i, blob in enumerate(params):
             found[f"{name}/data{i}"] = blob.data.copy()
             found[f"{name}/diff{i}"] = blob.diff.copy()
+    return found
+
+
+def apply(caffe, np, rules):
+    """Apply each rule to given diffs five times; return the weights after each update, a row an update."""
+    found = {}
+    with open("net.prototxt", "w") as f:
+        f.write(SMOOTH)
+    for name, text in rules.items():
+        with open("solver.prototxt", "w") as f:
+            f.write('net: "net.prototxt" snapshot_prefix: "snap" ' + text)
+        solver, rng, rows = caffe.get_solver("solver.prototxt"), np.random.RandomState(2), []
+        params = [blob for blobs in solver.net.params.values() for blob in blobs]
+        for _ in range(5):
+            for blob in params:
+                blob.diff[...] = rng.uniform(-1, 1, tuple(blob.shape))
+            solver.apply_update()
+            rows.append(np.concatenate([blob.data.ravel() for blob in params]))
+        found["apply_" + name] = np.array(rows)
     return found
 
 
@@ -140,8 +189,13 @@ def snapshot(caffe, iterations):
     solver.snapshot()
 
 
-PRELUDE = (f"FCN, CASES = {FCN!r}, {CASES!r}\n"
-           + "\n".join(inspect.getsource(f) for f in (train, resume, snapshot)))
+TEACHER_FORCED = {
+    f"{kind}{extra}": f"{_RULE.format(kind, text, 0.1)} {more}" for kind, (text, _) in RULES.items()
+    for extra, more in (("", ""), ("_l1", 'regularization_type: "L1"'), ("_clip", "clip_gradients: 2"),
+                        ("_iter_size", "iter_size: 3 clip_gradients: 5"))}
+PRELUDE = (f"FCN, SMOOTH, CASES, RULE_CASES = {FCN!r}, {SMOOTH!r}, {CASES!r}, {RULE_CASES!r}\n"
+           f"TEACHER_FORCED = {TEACHER_FORCED!r}\n"
+           + "\n".join(inspect.getsource(f) for f in (train, apply, resume, snapshot)))
 
 LOG_SCRIPT = f"""
 import subprocess, sys, os
@@ -158,5 +212,13 @@ def genuine() -> dict[str, np.ndarray]:
     return run_bvlc(f"{PRELUDE}\nout.update(train(caffe, np, CASES))\n{LOG_SCRIPT}")
 
 
+def genuine_rules() -> dict[str, np.ndarray]:
+    """Train with each of the six rules in genuine Caffe, and apply each to given diffs."""
+    found = run_bvlc(f"{PRELUDE}\nout.update(train(caffe, np, RULE_CASES))\n"
+                     "out.update(apply(caffe, np, TEACHER_FORCED))")
+    return {name: value for name, value in found.items() if "/losses" in name or name.startswith("apply")}
+
+
 if __name__ == "__main__":
     np.savez_compressed(RECORDED, **genuine())
+    np.savez_compressed(RECORDED_RULES, **genuine_rules())

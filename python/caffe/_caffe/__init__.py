@@ -26,13 +26,14 @@ _HOMES = {
     "net": ("Net",),
     "solver": ("Solver",),
     "sgd_solver": ("SGDSolver",),
+    "update_rules": ("AdaDeltaSolver", "AdaGradSolver", "AdamSolver", "NesterovSolver", "RMSPropSolver"),
     "solver_factory": ("get_solver",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 _MESSAGES = ("LayerParameter", "SolverParameter")
 # Boost's list types; here they are Python's own
 _LISTS = ("BoolVec", "DtypeVec", "IntVec", "LayerVec", "NetVec", "RawBlobVec", "StringVec")
-_NOT_YET = ("AdaDeltaSolver", "AdaGradSolver", "AdamSolver", "NCCL", "NesterovSolver", "RMSPropSolver", "Timer")
+_NOT_YET = ("NCCL", "Timer")
 
 __all__ = ["has_nccl", *_HOME, *_MESSAGES, *_LISTS]
 

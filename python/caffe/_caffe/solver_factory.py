@@ -12,23 +12,20 @@ from .errors import SolverError
 from .proto_text import read_solver_param
 from .sgd_solver import SGDSolver
 from .solver import Solver
+from .update_rules import AdaDeltaSolver, AdaGradSolver, AdamSolver, NesterovSolver, RMSPropSolver
 
-SOLVERS: dict[str, type[Solver]] = {"SGD": SGDSolver}
-NOT_YET = ("Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam")
+_CLASSES = (SGDSolver, NesterovSolver, AdaGradSolver, RMSPropSolver, AdaDeltaSolver, AdamSolver)
+SOLVERS: dict[str, type[Solver]] = {solver.type: solver for solver in _CLASSES}
 
 
 def get_solver(param_file: str | os.PathLike[str]) -> Solver:
     """Build the solver that the `type` of a solver prototxt names.
 
     Raises:
-        SolverError: a type that is unknown or not there yet; else as the solver's constructor.
+        SolverError: a type that is unknown; else as the solver's constructor.
     """
     param = read_solver_param(os.fspath(param_file))
     if param.type not in SOLVERS:
-        raise _unknown(param.type, f"{os.fspath(param_file)}: ")
+        raise SolverError(f"{os.fspath(param_file)}: Unknown solver type: {param.type} "
+                          f"(known types: {', '.join(SOLVERS)})")
     return SOLVERS[param.type].from_param(param)
-
-
-def _unknown(kind: str, where: str = "") -> SolverError:
-    what = f"solver type {kind} is not there yet" if kind in NOT_YET else f"Unknown solver type: {kind}"
-    return SolverError(f"{where}{what} (known types: {', '.join(SOLVERS)})")
