@@ -14,7 +14,7 @@ weights = models/$(1)/$(1).caffemodel
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help setup data nets fcn32s fcn16s fcn8s voc-needs test check bench
+.PHONY: help setup data nets mine fcn32s fcn16s fcn8s voc-needs test check bench
 
 help:
 	@echo "make fcn32s && make fcn16s && make fcn8s   train and score the three nets, coarse to fine"
@@ -22,6 +22,7 @@ help:
 	@echo "make setup    the environment, .venv (all targets call it)"
 	@echo "make data     the embedded data set, data/shapes"
 	@echo "make weights-NAME   fetch released weights, as weights-voc-fcn8s or weights-vgg16 (docs/weights.md)"
+	@echo "make mine IMAGES=folder LABELS=folder   train on your own images (docs/own-images.md)"
 	@echo "make nets     write models/*/*.prototxt anew from nets/ and solvers/"
 	@echo "make test     the tests;  make check: ruff, mypy, tests, nets fresh"
 	@echo "make bench    times and memory on this machine"
@@ -77,6 +78,17 @@ models/ilsvrc-nets/vgg16-fcn.caffemodel: | voc-needs
 	@$(PYTHON) -m surgery.base_nets ilsvrc-vgg16
 voc-needs: | $(SETUP)  # VGG16, SBD and VOC: all that is missing in one message, before the first of them is used
 	@$(PYTHON) -m solvers.needs voc-fcn32s
+
+# -- own images ------------------------------------------------------------------------------------
+
+# Where no weights of ILSVRC are, the embedded classifier is trained first (once).
+MINE_INIT := $(or $(INIT),$(if $(findstring $(origin SQUEEZENET),command line environment),$(SQUEEZENET)))
+MINE_START := $(if $(or $(MINE_INIT),$(wildcard models/ilsvrc-nets/*.caffemodel)),,shapes)
+mine_option = $(if $($(1)),--$(2) "$($(1))")
+MINE_OPTIONS = $(call mine_option,MINE_INIT,init) $(call mine_option,CLASSES,classes) $(call mine_option,NAME,name) \
+    $(call mine_option,NET,net) $(call mine_option,MINUTES,minutes) $(call mine_option,GPU,gpu)
+mine: | $(SETUP) $(if $(MINE_START),models/shapes-vgg16/shapes-vgg16-fcn.caffemodel)
+	@$(PYTHON) train.py --images "$(IMAGES)" --labels "$(LABELS)" $(MINE_OPTIONS) $(MORE)
 
 # -- tests -----------------------------------------------------------------------------------------
 

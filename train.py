@@ -59,8 +59,8 @@ def _arguments(argv: Optional[List[str]]) -> argparse.Namespace:
     add("--val-list", metavar="FILE", help="ids to validate on, one a line")
     add("--net", help="32s, 16s, 8s, 8s-atonce or staged (default: 8s by way of 32s and 16s, where the trunk "
                      "has them)")
-    add("--init", metavar="FILE", help="initial weights: a caffemodel, or vgg16, googlenet, alexnet, squeezenet, shapes, "
-                                       "none (default: the best that are here)")
+    add("--init", metavar="FILE", help="initial weights: a caffemodel, or vgg16, googlenet, alexnet, squeezenet, "
+                                       "shapes, none (default: the best that are here)")
     add("--name", default="own", help="of the net, and of its folder in models/ (default: own)")
     add("--minutes", type=_positive, metavar="N", help="budget for the training (default: by the number of images)")
     add("--max-iter", type=_count, metavar="N", help="iterations of all stages together")

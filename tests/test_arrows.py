@@ -85,6 +85,13 @@ def test_layers_is_a_path_entry_not_a_package(name):
     assert not [i for i in imports_of(name) if starts(i, "layers")], name
 
 
+@pytest.mark.parametrize("name", TOOLKIT)
+def test_own_images_are_at_the_top(name):
+    # what trains on a user's images uses nets, solvers and scoring; none of them knows of it
+    if name != "train.py" and not name.startswith("own/"):
+        assert not [i for i in imports_of(name) if starts(i, "own", "train")], name
+
+
 def test_layers_has_no_init():
     assert not (ROOT / "layers" / "__init__.py").exists()
     # it would overwrite `from caffe import layers as L`

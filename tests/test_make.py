@@ -83,6 +83,15 @@ def test_variables_are_passed_on(fresh):
         "score.py --net voc-fcn-squeezenet --split seg11valid --voc-dir /photos --out results/voc-fcn-squeezenet.json"]
 
 
+def test_own_images_start_from_the_embedded_classifier_unless_there_are_other_weights(fresh):
+    folders = ("mine", "IMAGES=/my images", "LABELS=/labels")
+    command = 'train.py --images "/my images" --labels "/labels"'
+    assert stages(fresh, *folders) == [*SHAPES[:4], command]
+    assert stages(fresh, *folders, "INIT=x.caffemodel", "MINUTES=5", "NAME=cells")[1:] == [
+        f'{command} --init "x.caffemodel" --name "cells" --minutes "5"']
+    assert stages(fresh, *folders, "SQUEEZENET=/s.caffemodel")[1:] == [f'{command} --init "/s.caffemodel"']
+
+
 def test_help_names_every_net_and_is_what_make_alone_says(fresh):
     done = make(fresh, "help")
     assert done.returncode == 0 and set(RECIPES) <= set(re.findall(r"[\w-]+", done.stdout))
