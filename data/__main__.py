@@ -19,6 +19,7 @@ import argparse
 from collections.abc import Sequence
 
 from data import convert, get, look, weights
+from data.lmdb_pairs import command as lmdb_pairs
 from data.nyud import hha_files
 
 COMMANDS = (
@@ -27,6 +28,7 @@ COMMANDS = (
     convert,
     hha_files,
     weights,
+    lmdb_pairs,
 )
 
 

@@ -18,6 +18,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from nets.lmdb_feed import FOLDER, with_lmdb
 from nets.prototxt import is_fresh, write_prototxt
 from nets.zoo import DIRS, ZOO, emit, phases
 
@@ -30,6 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name in args.names or ZOO:
         for phase in phases(name):
             path, net = Path(args.out) / name / f"{phase}.prototxt", emit(name, phase, **dirs)
+            if args.data == "lmdb":
+                net = with_lmdb(name, net, args.lmdb_dir)
             if not args.check:
                 write_prototxt(net, path)
             elif not is_fresh(net, path):
@@ -45,12 +48,17 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         prog="python -m nets", description="Emit the zoo's nets as prototxt files.",
         epilog="Nets: " + ", ".join(ZOO))
     parser.add_argument("names", nargs="*", metavar="NAME", help="nets to emit (default: all)")
-    parser.add_argument("--out", default="models", help="folder of the nets' folders (default: models)")
+    parser.add_argument("--out", help="folder of the nets' folders (default: models, for LMDB models/lmdb)")
+    parser.add_argument("--data", choices=("python", "lmdb"), default="python",
+                        help="who reads the data: Python layers (default), or Data layers (see python -m data lmdb)")
+    parser.add_argument("--lmdb-dir", default=FOLDER, metavar="PATH", help=f"above the LMDBs (default: {FOLDER})")
     parser.add_argument("--check", action="store_true", help="write nothing; fail where a file is stale")
     for key, default in DIRS.items():
         parser.add_argument("--" + key.replace("_", "-"), dest=key, metavar="PATH",
                             help=f"instead of {default}")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    args.out = args.out or ("models/lmdb" if args.data == "lmdb" else "models")
+    return args
 
 
 if __name__ == "__main__":

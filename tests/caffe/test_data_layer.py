@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import io
 import threading
-import time
 from pathlib import Path
 
 import lmdb
@@ -200,17 +199,14 @@ def test_two_layers_read_one_database(seven, tmp_path):
 
 
 def test_the_thread_ends_with_its_net(seven, tmp_path):
-    before = threading.active_count()
+    before = set(threading.enumerate())
     n = net(tmp_path, seven, 2, data="prefetch: 2")
     run(n, 3)
-    assert threading.active_count() == before + 1
+    thread, = (t for t in threading.enumerate() if t not in before)
     del n
     gc.collect()
-    for _ in range(100):
-        if threading.active_count() == before:
-            return
-        time.sleep(0.02)
-    raise AssertionError("the prefetching thread goes on")
+    thread.join(5)
+    assert not thread.is_alive()
 
 
 @pytest.mark.parametrize(("datums", "transform", "batch", "words"), [
