@@ -9,12 +9,15 @@ SQUEEZENET ?= models/ilsvrc-nets/squeezenet_v1.0.caffemodel
 SETUP := .venv/.complete
 PYTHON := .venv/bin/python
 NETS := $(patsubst models/%/solver.prototxt,%,$(wildcard models/*/solver.prototxt))
-CLASSIFIERS := shapes-vgg16
+CLASSIFIERS := shapes-vgg16 shapes-alexnet shapes-googlenet
 weights = models/$(1)/$(1).caffemodel
+# the split that a net of a set is scored on
+split = $(if $(filter pascalcontext%,$(1)),val,$(if $(filter nyud% siftflow%,$(1)),test,seg11valid))
+phases = $(if $(filter nyud% siftflow%,$(1)),trainval test,train val)
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help setup data nets mine fcn32s fcn16s fcn8s voc-needs test check bench
+.PHONY: help setup data nets mine fcn32s fcn16s fcn8s test check bench
 
 help:
 	@echo "make fcn32s && make fcn16s && make fcn8s   train and score the three nets, coarse to fine"
@@ -51,33 +54,54 @@ fcn32s fcn16s fcn8s: %: $(DATASET)-%
 
 define net_rules
 .PHONY: $(1)
+$(call weights,$(1)): NEEDED = $(1)
 $(1): $(if $(filter $(1),$(CLASSIFIERS)),$(call weights,$(1)),results/$(1).json)
-$(call weights,$(1)): $(addprefix models/$(1)/,solver.prototxt train.prototxt val.prototxt) | $(SETUP)
+$(call weights,$(1)): $(patsubst %,models/$(1)/%.prototxt,solver $(call phases,$(1))) | $(SETUP)
 	@$(PYTHON) -m solvers.solve $(1) $$(solve_options) $(if $(GPU),--gpu $(GPU))
 results/$(1).json: $(call weights,$(1))
-	@$(PYTHON) score.py --net $(1) --split seg11valid $$(score_options) $(if $(GPU),--gpu $(GPU)) --out $$@
+	@$(PYTHON) score.py --net $(1) --split $(call split,$(1)) $$(score_options) $(if $(GPU),--gpu $(GPU)) --out $$@
 endef
 $(foreach net,$(NETS),$(eval $(call net_rules,$(net))))
 
 # -- what each starts from -------------------------------------------------------------------------
 
-$(call weights,shapes-vgg16): | data/shapes/.complete
-$(call weights,shapes-fcn32s): models/shapes-vgg16/shapes-vgg16-fcn.caffemodel | data/shapes/.complete
-$(call weights,shapes-fcn16s): $(call weights,shapes-fcn32s)
-$(call weights,shapes-fcn8s): $(call weights,shapes-fcn16s)
-$(call weights,voc-fcn32s) $(call weights,voc-fcn8s-atonce): models/ilsvrc-nets/vgg16-fcn.caffemodel
-$(call weights,voc-fcn16s): $(call weights,voc-fcn32s)
-$(call weights,voc-fcn8s): $(call weights,voc-fcn16s)
+# from the net that is one skip coarser, or from the nets it averages
+define starts_from
+$(call weights,$(1)): $(call weights,$(2))
+endef
+$(foreach set,shapes voc pascalcontext pascalcontext33 siftflow,\
+  $(eval $(call starts_from,$(set)-fcn16s,$(set)-fcn32s)) $(eval $(call starts_from,$(set)-fcn8s,$(set)-fcn16s)))
+$(eval $(call starts_from,voc-fcn4s,voc-fcn8s))
+$(eval $(call starts_from,nyud-fcn32s-color-hha,nyud-fcn32s-color))
+$(eval $(call starts_from,nyud-fcn32s-color-hha,nyud-fcn32s-hha))
+$(eval $(call starts_from,nyud-fcn16s-color-hha,nyud-fcn32s-color-hha))
+
+# from a classifier of the embedded set
+define shapes_cast
+$(call weights,$(1)): | data/shapes/.complete
+$(call weights,$(2)): models/$(1)/$(1)-fcn.caffemodel | data/shapes/.complete
+models/$(1)/$(1)-fcn.caffemodel: $(call weights,$(1))
+	@$(PYTHON) -m surgery.base_nets $(1)
+endef
+$(eval $(call shapes_cast,shapes-vgg16,shapes-fcn32s))
+$(eval $(call shapes_cast,shapes-alexnet,shapes-fcn-alexnet))
+$(eval $(call shapes_cast,shapes-googlenet,shapes-fcn-googlenet))
+
+# from a classifier of ILSVRC: all that is missing, data too, in one message before the cast
+define ilsvrc_cast
+$(foreach net,$(3),$(call weights,$(net))): models/ilsvrc-nets/$(1)-fcn.caffemodel
+models/ilsvrc-nets/$(1)-fcn.caffemodel: | $(SETUP)
+	@$$(if $$(NEEDED),$(PYTHON) -m solvers.needs $$(NEEDED))
+	@$(PYTHON) -m surgery.base_nets $(2)
+endef
+$(eval $(call ilsvrc_cast,vgg16,ilsvrc-vgg16,voc-fcn32s voc-fcn8s-atonce voc-fcn32s-fixed \
+  voc-fcn-pool5 voc-fcn-pool4 voc-fcn-pool3 pascalcontext-fcn32s pascalcontext33-fcn32s siftflow-fcn32s \
+  nyud-fcn32s-color nyud-fcn32s-hha nyud-fcn32s-color-d))
+$(eval $(call ilsvrc_cast,alexnet,ilsvrc-caffenet,voc-fcn-alexnet))
+$(eval $(call ilsvrc_cast,googlenet,ilsvrc-googlenet,voc-fcn-googlenet))
 
 $(call weights,voc-fcn-squeezenet): solve_options = --voc-dir $(VOC) --init $(SQUEEZENET)
 results/voc-fcn-squeezenet.json: score_options = --voc-dir $(VOC)
-
-models/shapes-vgg16/shapes-vgg16-fcn.caffemodel: $(call weights,shapes-vgg16)
-	@$(PYTHON) -m surgery.base_nets shapes-vgg16
-models/ilsvrc-nets/vgg16-fcn.caffemodel: | voc-needs
-	@$(PYTHON) -m surgery.base_nets ilsvrc-vgg16
-voc-needs: | $(SETUP)  # VGG16, SBD and VOC: all that is missing in one message, before the first of them is used
-	@$(PYTHON) -m solvers.needs voc-fcn32s
 
 # -- own images ------------------------------------------------------------------------------------
 

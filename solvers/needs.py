@@ -20,32 +20,35 @@ from pathlib import Path
 from typing import List, Optional, Sequence
 
 from data import sets
+from nets.zoo import inputs
 from solvers import SolveError
 from solvers.recipes import RECIPES, recipe, solver_param, weights_of
 from solvers.run_folder import RunFolder
 from surgery.base_nets import BASE_NETS, BaseNet
 
 
-def require(name: str, init: Optional[str], places: Sequence[str]) -> None:
+def require(name: str, sources: Sequence[str], places: Sequence[str]) -> None:
     """Check that what a training reads is there.
 
     Args:
         name: a net with a recipe.
-        init: caffemodel it starts from; None where it starts from its fillers.
+        sources: caffemodels it starts from.
         places: folders and lists of the data layers, from the project's root.
 
     Raises:
         SolveError: names each thing that is missing, where it comes from, and to which place it goes.
     """
-    absent = [] if init is None or Path(init).is_file() else [_origin(name, init)]
-    absent += _absent_data(recipe(name).dataset, places)
+    absent = [_origin(name, source) for source in sources if not Path(source).is_file()]
+    absent += _absent_data(name, places)
     if absent:
         raise SolveError(f"net '{name}' cannot be trained in {Path.cwd()}:\n" + ";\n".join(absent))
 
 
-def _absent_data(dataset: str, places: Sequence[str]) -> List[str]:
-    """Say what is not there of a data set, of the part that lies in these places."""
-    absent = [need for need in sets.missing(dataset) if any(need.place.startswith(place) for place in places)]
+def _absent_data(name: str, places: Sequence[str]) -> List[str]:
+    """Say what is not there of a net's data set, of the part that lies in these places."""
+    kinds = [kind for _, kind in inputs(name)]
+    absent = [need for need in sets.missing(recipe(name).dataset, kinds=kinds)
+              if any(need.place.startswith(place) for place in places)]
     return [sets.describe(absent)] if absent else []
 
 
@@ -60,6 +63,12 @@ def _origin(name: str, init: str) -> str:
     return f"missing {init} (the initial weights: {how}; --init FILE takes others)"
 
 
+def _can_be_made(init: str) -> bool:
+    """Tell whether the classifier is there that these weights are the cast of."""
+    base = _base_net(init)
+    return base is not None and Path(base.weights).is_file()
+
+
 def _base_net(init: str) -> Optional[BaseNet]:
     return next((base for base in BASE_NETS.values() if base.out == init), None)
 
@@ -69,12 +78,10 @@ def main(argv: Optional[List[str]] = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m solvers.needs", description="Say what a training lacks.")
     parser.add_argument("name", metavar="NAME", help="a net with a recipe")
     name = parser.parse_args(argv).name
-    init = recipe(name).init
-    base = _base_net(init) if init else None
-    can_be_made = base is not None and Path(base.weights).is_file()
+    sources = [source for source in recipe(name).sources if not _can_be_made(source)]
     folder = RunFolder(Path("models") / name, solver_param(name), {}, None, {})
     try:
-        require(name, None if can_be_made else init, folder.data_places())
+        require(name, sources, folder.data_places())
     except SolveError as error:  # its lines are easier to read than startup.run's one
         print(f"error: {error}", file=sys.stderr)
         return 1

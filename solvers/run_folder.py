@@ -48,7 +48,7 @@ class RunFolder:
         self.prefix = str(self.path / "train")
         self._nets = {"train": _with(solver.train_net, dirs), "val": _with(solver.test_net[0], dirs)}
         self._journal = self.path / "journal.jsonl"
-        self._digest = self._digest_of({**origin, "init": _sha256(init) if init else None})
+        self._digest = self._digest_of({**origin, "init": sha256(init) if init else None})
 
     def __enter__(self) -> RunFolder:
         """Lock the folder, put another training aside, clear away what a killed process left half done."""
@@ -224,7 +224,8 @@ def _or_least(score: float) -> float:
     return -1.0 if math.isnan(score) else score
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """Give the SHA-256 of a file, in hexadecimal digits."""
     digest = hashlib.sha256()
     with open(path, "rb") as stream:
         for piece in iter(lambda: stream.read(1 << 20), b""):

@@ -54,11 +54,11 @@ def train(name: str, init: Optional[str] = None, dirs: Optional[Dict[str, str]] 
         KeyboardInterrupt: Ctrl-C; the message says at which iteration.
     """
     row, param = recipe(name), solver_param(name)
-    param.max_iter = _at_least_1("max_iter", max_iter, row.max_iter)
+    param.max_iter = _at_least_1("max_iter", max_iter, row.iterations)
     init = init or row.init
-    folder = RunFolder(Path(models) / name, param, {"surgery": row.surgery},
+    folder = RunFolder(Path(models) / name, param, start.origin(row, init),
                        Path(init) if init and Path(init).is_file() else None, dirs or {})
-    needs.require(name, init, folder.data_places())
+    needs.require(name, (init,) if init else row.sources, folder.data_places())
     return train_row(name, row, sets.SETS[row.dataset], folder, init, step)
 
 

@@ -1,6 +1,6 @@
 """Where a training starts: initial weights by layer name, then the recipe's surgery.
 
-In:   a net that is to be trained, its recipe, the caffemodel it starts from.
+In:   a net that is to be trained, its recipe, the caffemodels it starts from.
 Out:  the net with its weights in place.
 Not here: going on from a snapshot (solve), what each net starts from (recipes), the surgeries (surgery/).
 Source: solve.py of each net of the FCN release.
@@ -8,13 +8,16 @@ Source: solve.py of each net of the FCN release.
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from pathlib import Path
+from typing import Any, Dict, Optional
 
 import numpy as np
 
+import caffe
 import surgery
 from solvers import SolveError
-from solvers.recipes import Recipe
+from solvers.recipes import Recipe, Transplant
+from solvers.run_folder import sha256
 from surgery.identity import identity_plus, layers_keeping_width
 
 
@@ -25,14 +28,36 @@ def begin(name: str, net: Any, row: Recipe, init: Optional[str]) -> None:
         name: of the net, for what is printed.
         net: changed in place.
         row: its recipe.
-        init: caffemodel to copy from by layer name; None where the net starts from its fillers.
+        init: caffemodel to copy from by layer name; None: the recipe's transplants, or the net's fillers.
 
     Raises:
         SolveError: the caffemodel has none of the net's layers, or the recipe names an unknown surgery.
     """
     if init is not None:
         copy_weights(name, net, init)
+    else:
+        for graft in row.transplants:
+            graft_weights(name, net, graft)
     operate(net, row)
+
+
+def origin(row: Recipe, init: Optional[str]) -> Dict[str, Any]:
+    """Give what decides a training besides its solver, nets and `init`: surgery, and each transplant's weights."""
+    decides: Dict[str, Any] = {"surgery": row.surgery}
+    if row.transplants and init is None:
+        decides["transplants"] = [[*graft, sha256(Path(graft.weights)) if Path(graft.weights).is_file() else None]
+                                  for graft in row.transplants]
+    return decides
+
+
+def graft_weights(name: str, net: Any, graft: Transplant) -> None:
+    """Transplant the weights of another net, and fill a layer that has one channel more than there."""
+    source = caffe.Net(f"models/{graft.net}/deploy.prototxt", caffe.TEST, weights=graft.weights)
+    surgery.transplant(net, source, graft.suffix)
+    if graft.widened:
+        layer, new_layer = graft.widened
+        print(surgery.widen(net, new_layer, source, layer))
+    print(f"{name}: starts from {graft.weights}")
 
 
 def copy_weights(name: str, net: Any, init: str) -> None:

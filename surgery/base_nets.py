@@ -1,7 +1,8 @@
 """Cast a classifier to a fully convolutional net: the caffemodels that FCNs start from.
 
-In:   a classifier's caffemodel (InnerProduct fc6, fc7, fc8) and the prototxts of both forms.
-Out:  a caffemodel with fc6 and fc7 as convolutions, fc8 dropped; on disk whole or not at all.
+In:   a classifier's caffemodel (InnerProducts fc6, fc7, fc8) and the prototxts of both forms.
+Out:  a caffemodel with fc6 and fc7 as convolutions, fc8 dropped; on disk whole or not at all. GoogLeNet's trunk
+      has convolutions alone: it is copied by name, and loss3/classifier dropped.
 Not here: heads of FCNs (nets/), training (solvers/), downloads (data/).
 Run:  python -m surgery.base_nets NAME
 Source: Long et al. 2015, section 3.1; the release never published vgg16-fcn.caffemodel.
@@ -48,11 +49,28 @@ BASE_NETS = {
         "models/ilsvrc-nets/vgg16-fcn.caffemodel",
         "http://www.robots.ox.ac.uk/~vgg/software/very_deep/caffe/VGG_ILSVRC_16_layers.caffemodel",
         553_432_081, "9363e1f6d65f7dba68c4f27a1e62105cdf6c4e24"),
+    # CaffeNet, not bvlc_alexnet: the released FCN-AlexNet pools before it normalises, as CaffeNet does.
+    "alexnet-fcn": BaseNet(
+        "ilsvrc-caffenet", "ilsvrc-caffenet-fcn",
+        "models/ilsvrc-nets/bvlc_reference_caffenet.caffemodel",
+        "models/ilsvrc-nets/alexnet-fcn.caffemodel",
+        "http://dl.caffe.berkeleyvision.org/bvlc_reference_caffenet.caffemodel",
+        sha1="4c8d77deb20ea792f84eb5e6d0a11ca0a8660a46"),
+    "googlenet-fcn": BaseNet(
+        "ilsvrc-googlenet", "ilsvrc-googlenet-fcn",
+        "models/ilsvrc-nets/bvlc_googlenet.caffemodel",
+        "models/ilsvrc-nets/googlenet-fcn.caffemodel",
+        "http://dl.caffe.berkeleyvision.org/bvlc_googlenet.caffemodel",
+        sha1="405fc5acd08a3bb12de8ee5e23a96bec22f08204"),
     "shapes-vgg16-fcn": BaseNet(
         "shapes-vgg16", "shapes-vgg16-fcn",
         "models/shapes-vgg16/shapes-vgg16.caffemodel",
         "models/shapes-vgg16/shapes-vgg16-fcn.caffemodel",
         "`make shapes-vgg16` trains it"),
+    **{f"shapes-{trunk}-fcn": BaseNet(
+        f"shapes-{trunk}", f"shapes-{trunk}-fcn", f"models/shapes-{trunk}/shapes-{trunk}.caffemodel",
+        f"models/shapes-{trunk}/shapes-{trunk}-fcn.caffemodel", f"`make shapes-{trunk}` trains it")
+       for trunk in ("alexnet", "googlenet")},
 }
 
 
@@ -109,13 +127,14 @@ def require(base: BaseNet) -> None:
     Raises:
         SurgeryError: missing or another file; says from where it comes and to which place.
     """
-    want = f"{base.size:,} bytes, sha1 {base.sha1}" if base.sha1 else "a trained classifier"
+    size = f"{base.size:,} bytes, " if base.size else ""
+    want = f"{size}sha1 {base.sha1}" if base.sha1 else "a trained classifier"
     if not os.path.isfile(base.weights):
         how = f"get it from {base.origin} and put it there" if base.sha1 else base.origin
         raise SurgeryError(f"'{base.weights}' is missing ({want}); {how}")
-    size = os.path.getsize(base.weights)
-    if base.size and size != base.size:
-        raise SurgeryError(f"'{base.weights}' has {size:,} bytes, want {want}; fetch it again from "
+    found = os.path.getsize(base.weights)
+    if base.size and found != base.size:
+        raise SurgeryError(f"'{base.weights}' has {found:,} bytes, want {want}; fetch it again from "
                            f"{base.origin}, or name a file of your own with --weights")
     if base.sha1 and _sha1(base.weights) != base.sha1:
         raise SurgeryError(f"'{base.weights}' has sha1 {_sha1(base.weights)}, want {want}; fetch "

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from nets.zoo import phases
 from solvers.recipes import RECIPES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -20,7 +21,7 @@ def fresh(tmp_path_factory):
         (root / name).touch()
     for name in RECIPES:
         (root / "models" / name).mkdir(parents=True)
-        for kind in ("solver", "train", "val", "deploy"):
+        for kind in ("solver", *phases(name)):
             (root / "models" / name / f"{kind}.prototxt").touch()
     return root
 
@@ -57,7 +58,28 @@ def test_voc_starts_with_what_is_missing(fresh):
     want = ["bash setup.sh", "solvers.needs voc-fcn32s", "surgery.base_nets ilsvrc-vgg16", "solvers.solve voc-fcn32s"]
     assert stages(fresh, "DATASET=voc", "fcn32s") == [*want, score("voc-fcn32s")]
     assert stages(fresh, "voc-fcn32s") == [*want, score("voc-fcn32s")]
-    assert stages(fresh, "voc-fcn8s-atonce")[1:3] == want[1:3]
+    assert stages(fresh, "voc-fcn8s-atonce")[1:3] == ["solvers.needs voc-fcn8s-atonce", want[2]]
+    assert stages(fresh, "voc-fcn-googlenet")[1:4] == ["solvers.needs voc-fcn-googlenet",
+                                                      "surgery.base_nets ilsvrc-googlenet",
+                                                      "solvers.solve voc-fcn-googlenet"]
+
+
+def test_other_sets_are_trained_and_scored_on_their_own_splits(fresh):
+    assert stages(fresh, "siftflow-fcn16s")[1:] == [
+        "solvers.needs siftflow-fcn32s", "surgery.base_nets ilsvrc-vgg16", "solvers.solve siftflow-fcn32s",
+        "solvers.solve siftflow-fcn16s",
+        "score.py --net siftflow-fcn16s --split test --out results/siftflow-fcn16s.json"]
+    assert stages(fresh, "pascalcontext33-fcn32s")[-1].startswith("score.py --net pascalcontext33-fcn32s --split val ")
+    late = stages(fresh, "nyud-fcn32s-color-hha")
+    assert late[-2] == "solvers.solve nyud-fcn32s-color-hha"
+    assert {"solvers.solve nyud-fcn32s-color", "solvers.solve nyud-fcn32s-hha"} < set(late[:-2])
+
+
+@pytest.mark.parametrize("trunk", ["alexnet", "googlenet"])
+def test_embedded_nets_of_other_trunks_start_from_their_own_classifier(fresh, trunk):
+    assert stages(fresh, f"shapes-fcn-{trunk}")[1:] == [
+        "data.shapes.generate", f"solvers.solve shapes-{trunk}", f"surgery.base_nets shapes-{trunk}",
+        f"solvers.solve shapes-fcn-{trunk}", score(f"shapes-fcn-{trunk}")]
 
 
 def test_finished_stages_are_not_repeated(fresh, tmp_path):
@@ -98,7 +120,7 @@ def test_help_names_every_net_and_is_what_make_alone_says(fresh):
     assert make(fresh).stdout == done.stdout
 
 
-@pytest.mark.parametrize("arguments", [("fcn4s",), ("fcn32s", "DATASET=coco")])
+@pytest.mark.parametrize("arguments", [("fcn2s",), ("fcn32s", "DATASET=coco")])
 def test_unknown_target_fails(fresh, arguments):
     done = make(fresh, "-n", *arguments)
     assert done.returncode == 2 and "No rule to make target" in done.stderr

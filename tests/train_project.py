@@ -7,7 +7,6 @@ Not here: what training must make of it (test_solve.py).
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,9 +16,10 @@ from PIL import Image
 
 import caffe
 from data.sets import SETS
+from nets.prototxt import write_prototxt
+from nets.zoo import ZOO, phases, slimmed
 from solvers.recipes import RECIPES, Recipe
 
-ROOT = Path(__file__).resolve().parent.parent
 NAMES = ("one", "two")
 SHORT = dict(snapshot=2, step=2, max_iter=6)
 
@@ -28,13 +28,10 @@ def make_project(root: Path, name: str) -> Recipe:
     """Write all that the recipe of `name` needs; gives the recipe."""
     folder = root / "models" / name
     folder.mkdir(parents=True)
-    for phase in ("train", "val", "deploy"):
-        text = (ROOT / "models" / name / f"{phase}.prototxt").read_text()
-        if name.startswith("voc-") and "squeezenet" not in name:
-            text = re.sub(r"num_output: (64|128|256|512|4096)\b", "num_output: 4", text)
-        (folder / f"{phase}.prototxt").write_text(text)
+    for phase in phases(name):
+        write_prototxt(slimmed(ZOO[name]).build(phase, {}).to_proto(), folder / f"{phase}.prototxt")
     row = RECIPES[name]
-    make_data(root, row.dataset)
+    make_data(root, row.dataset, classifier=224 if "googlenet" in name else 64)  # its last pool is 7 x 7
     if row.init:
         make_weights(root / row.init, folder / "deploy.prototxt")
     return row
@@ -52,7 +49,7 @@ def make_weights(path: Path, prototxt: Path, seed: int = 0) -> None:
     net.save(str(path))
 
 
-def make_data(root: Path, dataset: str) -> None:
+def make_data(root: Path, dataset: str, classifier: int = 64) -> None:
     """Write every split of a data set with two images of 24 x 20 pixels, halves of two classes."""
     rng = np.random.RandomState(1)
     for split in SETS[dataset].splits:
@@ -62,7 +59,7 @@ def make_data(root: Path, dataset: str) -> None:
         names = [f"{name}.png" if numbered else name for name in NAMES]
         (folder / split.ids).write_text("".join(f"{n} {i}\n" if numbered else f"{n}\n" for i, n in enumerate(names)))
         for i, name in enumerate(names):
-            size = (64, 64) if numbered else (20, 24)
+            size = (classifier, classifier) if numbered else (20, 24)
             image, label = rng.randint(0, 256, (*size, 3), np.uint8), np.zeros(size, np.uint8)
             label[:, 12:] = i + 1
             Image.fromarray(image).save(folder / split.image.format(name), "png")
