@@ -117,6 +117,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         print(compare(*args.compare))
         return 0
+    from data.weights import judge
     from nets.choice import choose
     from scoring.boundary import BoundaryBands
     from scoring.report import out_path, print_report, print_warnings, write_report
@@ -137,6 +138,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print_scores(record.iteration or 0, of_head)
         print_report(head, of_head, of_bands)
     print_warnings(record, counted, net)
+    print(end=judge(record, "" if args.mask else split, counted[0].images, scores(counted[0].hist)["mean_iu"]))
     write_report(out, record, split, counted, bands, "cpu" if args.gpu is None else f"gpu {args.gpu}", args.mask)
     print(f"wrote {out}")
     if args.confusion:

@@ -29,6 +29,7 @@ from nets.zoo import emit, inputs
 __all__ = ["WEIGHTS", "add_parser", "bring", "expected", "from_readme", "judge"]
 
 DOWNLOADS = "data/downloads"
+SEG11VALID = ("seg11valid", 736)  # the split that scores were measured on, and its images
 CONVERTED = (".npz", ".pth", ".pt")
 
 
@@ -82,14 +83,14 @@ def expected(record: Record) -> dict[str, float] | None:
     return dict(row.expected) if record.origin.startswith(row.download.urls[0]) else None
 
 
-def judge(record: Record, split: str, mean_iu: float) -> str:
-    """Say in a line how a measured mean IU is to the published one; empty where none is to be expected."""
+def judge(record: Record, split: str, images: int, mean_iu: float) -> str:
+    """Say in a line how a mean IU is to the one measured on the released weights; empty where there is none."""
     want = expected(record)
-    if want is None or split != "seg11valid":
+    if want is None or (split, images) != SEG11VALID:
         return ""
-    verdict = "as released" if abs(mean_iu - want["mean_iu"]) <= TOLERANCE else "NOT as released"
+    verdict = "as released" if abs(mean_iu - want["mean_iu"]) <= TOLERANCE else "warning: NOT as released"
     return (f"{verdict}: mean IU {mean_iu:.4f}, expected {want['mean_iu']:.4f} +- {TOLERANCE} of the released weights "
-            f"of {record.net} on {split}")
+            f"of {record.net} on {split}\n")
 
 
 def from_readme(path: Path) -> Download:

@@ -17,7 +17,6 @@ from nets.record import Record, heads_of, inputs_of, load_record, record_path
 
 ROOT = Path(__file__).resolve().parent.parent
 EMBEDDED = "shapes-"  # nets of the embedded set, a stand-in until there is a net of a real one
-RELEASED_VOC = "http://dl.caffe.berkeleyvision.org/fcn8s-heavy-pascal.caffemodel"
 
 __all__ = ["choose", "trained", "is_embedded", "how_to_get_voc", "models_folder"]
 
@@ -79,9 +78,8 @@ def is_embedded(record: Record) -> bool:
 
 def how_to_get_voc() -> str:
     """What to do for a net that knows the 20 PASCAL VOC classes."""
-    return (f"the weights that the paper's authors released know the 20 classes of PASCAL VOC: "
-            f"fetch {RELEASED_VOC} (513 MB) to models/voc-fcn8s/voc-fcn8s.caffemodel, or train "
-            f"with `make DATASET=voc fcn8s`")
+    return ("the weights that the paper's authors released know the 20 classes of PASCAL VOC: fetch them with "
+            "`make weights-voc-fcn8s`, or train with `make DATASET=voc fcn8s`")
 
 
 def _named(net: str, models: Path) -> Record:
@@ -120,7 +118,7 @@ def _of_weights(net: str | None, weights: Path, models: Path) -> Record:
     published = models / name / f"{name}.caffemodel"
     if record_path(published).exists():
         record = _openable(load_record(published), models, weights)
-        return replace(record, iteration=None, scores={})
+        return replace(record, iteration=None, scores={}, origin="")
     return _without_record(name, models, weights)
 
 

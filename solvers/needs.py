@@ -56,7 +56,8 @@ def _origin(name: str, init: str) -> str:
     """Say where initial weights come from."""
     base = _base_net(init)
     if base is not None and not Path(base.weights).is_file():
-        how = f"get it from {base.origin} and put it there" if base.sha1 else base.origin
+        fetch = f"get it from {base.origin} and put it there (`make weights-{Path(base.weights).stem}` does)"
+        how = fetch if base.sha1 else base.origin
         return f"missing {base.weights} ({how}), of which `make {name}` makes {init}"
     makers = [other for other in RECIPES if weights_of(other) == init]
     how = f"`make {makers[0]}` trains it" if makers else f"`make {name}` makes or asks for it"

@@ -130,7 +130,8 @@ def require(base: BaseNet) -> None:
     size = f"{base.size:,} bytes, " if base.size else ""
     want = f"{size}sha1 {base.sha1}" if base.sha1 else "a trained classifier"
     if not os.path.isfile(base.weights):
-        how = f"get it from {base.origin} and put it there" if base.sha1 else base.origin
+        fetch = f"get it from {base.origin} and put it there (`make weights-{Path(base.weights).stem}` does)"
+        how = fetch if base.sha1 else base.origin
         raise SurgeryError(f"'{base.weights}' is missing ({want}); {how}")
     found = os.path.getsize(base.weights)
     if base.size and found != base.size:

@@ -307,7 +307,7 @@ def test_the_embedded_net_comes_last_and_says_how_to_get_the_voc_weights(project
     out = capsys.readouterr().out
     assert "net tiny2 " in out and "other nets here (--net): tiny, shapes-fcn8s" in out
     assert infer.main(["x.png", "--net", "shapes-fcn8s"]) == 0
-    assert "fcn8s-heavy-pascal.caffemodel" in capsys.readouterr().out
+    assert "make weights-voc-fcn8s" in capsys.readouterr().out
 
 
 def test_weights_from_elsewhere_take_mean_and_classes_of_their_data_set(project):

@@ -230,9 +230,10 @@ def test_a_file_that_is_no_weights_of_this_net_is_not_taken(kind, words, slim, t
 def test_what_a_score_is_judged_by():
     record = Record("voc-fcn8s", "d", "w", ("a",), (0, 0, 0), origin=" ".join((
         "http://dl.caffe.berkeleyvision.org/fcn8s-heavy-pascal.caffemodel", "sha1:x")))
-    assert weights.judge(record, "seg11valid", 0.65513).startswith("as released: mean IU 0.6551, expected 0.6551")
-    assert weights.judge(record, "seg11valid", 0.6561).startswith("NOT as released: mean IU 0.6561")
-    assert weights.judge(record, "train", 0.6) == "" == weights.judge(replace(record, origin=""), "seg11valid", 0.6)
+    assert weights.judge(record, "seg11valid", 736, 0.65513).startswith("as released: mean IU 0.6551, expected 0.6551")
+    assert weights.judge(record, "seg11valid", 736, 0.6561).startswith("warning: NOT as released: mean IU 0.6561")
+    assert weights.judge(record, "train", 736, 0.6) == "" == weights.judge(record, "seg11valid", 101, 0.6)
+    assert weights.judge(replace(record, origin=""), "seg11valid", 736, 0.6) == ""
     assert weights.expected(replace(record, iteration=4)) is None
 
 
