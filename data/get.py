@@ -73,7 +73,8 @@ def _bring(package: Package, root: Path, from_file: Path | None) -> None:
     if lacking:
         raise DataError(f"'{path}' has no {', '.join(lacking)}; it is not the archive it should be: remove it, and "
                         "give another one with --from FILE")
-    shutil.rmtree(half)
+    if half.exists():  # it is the target itself, where the archive had nothing around
+        shutil.rmtree(half)
     print(f"{target}: in place")
 
 

@@ -48,10 +48,9 @@ class Source:
     note: str = ""
 
 
-def _voc(year: int, file: str, checksum: str, lists: tuple[str, ...]) -> Package:
+def _voc(year: int, file: str, checksum: str, *proofs: str) -> Package:
     download = Download(file, (f"{_OXFORD}/voc{year}/{file}",), checksums=(checksum,), licence=_FLICKR)
-    return Package(download, f"data/pascal/VOC{year}", "JPEGImages",
-                   ("JPEGImages", "Annotations", *(f"ImageSets/{name}" for name in lists)))
+    return Package(download, f"data/pascal/VOC{year}", "JPEGImages", ("JPEGImages", *proofs))
 
 
 def _context_list(name: str, *checksums: str) -> Package:
@@ -63,7 +62,7 @@ _ROWS = (
     Source(
         "voc", "PASCAL VOC 2011, images and labels",
         (_voc(2011, "VOCtrainval_25-May-2011.tar", "md5:6c3384ef61512963050cb5d687e5bf1e",
-              ("Segmentation/train.txt", "Segmentation/val.txt")),)),
+              "SegmentationClass", "ImageSets/Segmentation/train.txt", "ImageSets/Segmentation/val.txt"),)),
     Source(
         "sbd", "SBD, labels for VOC's photographs",
         (Package(
@@ -72,7 +71,7 @@ _ROWS = (
                 # some clients undo the compression on the way and save the bare tar: the second one
                 checksums=("md5:82b4d87ceb2ed10f6038a1cba92111cb", "md5:2b2af8a6cff7365684e002c08be823a6"),
                 licence=_FLICKR),
-            "data/sbdd/dataset", "cls", ("img", "cls", "inst", "train.txt", "val.txt")),)),
+            "data/sbdd/dataset", "cls", ("img", "cls", "train.txt", "val.txt")),)),
     Source(
         "context", "PASCAL-Context, and VOC 2010 for its images",
         (
@@ -84,7 +83,7 @@ _ROWS = (
             _context_list("59_labels.txt", "md5:993901f2d930cc038c406845f08fa082"),
             _context_list("33_labels.txt", "md5:8840f5439b471aecf991ac6448b826e6"),
             _voc(2010, "VOCtrainval_03-May-2010.tar", "md5:da459979d0c395079b5c75ee67908abb",
-                 ("Main/train.txt", "Main/val.txt")),
+                 "ImageSets/Main/train.txt", "ImageSets/Main/val.txt"),
         )),
     Source(
         "nyud", "NYUDv2 as the FCN release has it: 40 classes, depth and HHA",
