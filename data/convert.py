@@ -10,8 +10,9 @@ from __future__ import annotations
 import argparse
 
 from data.nyud import convert as nyud
+from data.sbdd import convert as sbd
 
-CONVERTERS = (nyud,)
+CONVERTERS = (nyud, sbd)
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:

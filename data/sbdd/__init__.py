@@ -1,0 +1,1 @@
+"""SBD: its labels as pictures."""
