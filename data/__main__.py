@@ -18,13 +18,14 @@ if __name__ == "__main__":
 import argparse
 from collections.abc import Sequence
 
-from data import convert, get, look, weights
+from data import convert, get, look, verify, weights
 from data.lmdb_pairs import command as lmdb_pairs
 from data.nyud import hha_files
 
 COMMANDS = (
     look,
     get,
+    verify,
     convert,
     hha_files,
     weights,
