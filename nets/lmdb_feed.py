@@ -12,6 +12,7 @@ import ast
 from typing import Any, Dict, Tuple
 
 from caffe.proto import caffe_pb2
+from data.lmdb_pairs.source import stores_pixels
 from data.sets import SETS
 from nets import NetError
 from nets.data_layers import LAYERS
@@ -57,7 +58,7 @@ def _data_layer(name: str, top: str, kind: str, source: str, params: Dict[str, A
     layer.data_param.backend = caffe_pb2.DataParameter.LMDB
     means = SETS[name.split("-")[0]].means
     kind = "color" if kind == "data" else kind
-    if kind in means and kind != "depth":  # of depth, the LMDB holds what the net takes
+    if kind in means and kind != "depth" and stores_pixels(params):  # else the LMDB holds what the net takes
         layer.transform_param.mean_value.extend(params.get("mean", means[kind]))
         if "scale" in params:
             layer.transform_param.scale = params["scale"]

@@ -281,6 +281,26 @@ def test_wrong_arguments_are_one_line(project, tmp_path, capfd, arguments, words
     assert len(errors) == 1 and words in errors[0], errors
 
 
+def test_every_set_makes_the_round_trip(tmp_path, capsys):
+    miniatures.context(tmp_path), miniatures.nyud(tmp_path), miniatures.siftflow(tmp_path)
+    for name, split, count, more in (("pascalcontext", "val", 2, ()), ("pascalcontext33", "train", 4, ()),
+                                     ("nyud", "test", 2, ("--tops", "color,depth,hha,label")),
+                                     ("siftflow", "trainval", 4, ())):
+        out = tmp_path / "db" / name
+        command("write", name, "--split", split, "--root", tmp_path, "--out", out, *more)
+        assert f"{count} pairs, keys agree, all decode, each equal to its files" in capsys.readouterr().out
+        command("read", out, "--out", tmp_path / "back" / name)
+    assert {path.name for path in (tmp_path / "db/siftflow").iterdir() if path.is_dir()} == {"data", "sem", "geo"}
+    nyud = tmp_path / "data/nyud/data"
+    for top, folder in (("color", "images"), ("hha", "hha")):
+        for file in sorted((tmp_path / "back/nyud" / top).iterdir()):
+            assert np.array_equal(np.asarray(Image.open(file)),
+                                  np.asarray(Image.open(nyud / folder / f"img_{file.stem[9:]}.png")))
+    for file in sorted((tmp_path / "back/nyud/depth").iterdir()):
+        depth = np.asarray(Image.open(nyud / "depth" / f"img_{file.stem[9:]}.png")).astype(np.float32)
+        assert np.abs(np.load(file)[0] - (np.log(depth) - 7.844)).max() < 1e-6
+
+
 # -- nets -----------------------------------------------------------------------------------------
 
 
@@ -344,6 +364,38 @@ def _shapes(project, folder, net):
     assert text.count("classes\\': 9") == 1 and "num_output: 9" in text
     text = text.replace("classes\\': 9", "classes\\': 21").replace("num_output: 9", "num_output: 21")
     return prototxt(project, folder, net=text)
+
+
+def test_both_kinds_of_layer_give_the_same_blobs(tmp_path):
+    miniatures.nyud(tmp_path), miniatures.siftflow(tmp_path)
+    for name in ("nyud-fcn32s-color-hha", "nyud-fcn32s-color-d", "siftflow-fcn32s"):
+        net = emit(name, "trainval", nyud_dir=f"{tmp_path}/data/nyud", siftflow_dir=f"{tmp_path}/data/sift-flow")
+        del net.layer[1:]
+        path = prototxt(None, tmp_path, net=net)
+        command("write", "--prototxt", path, "--draws", 5, "--out", pair_folder(name, net, str(tmp_path / name)))
+        one = caffe.Net(str(path), caffe.TRAIN)
+        two = caffe.Net(str(prototxt(None, tmp_path, net=with_lmdb(name, net, str(tmp_path / name)))), caffe.TRAIN)
+        for _ in range(5):
+            one.forward(), two.forward()
+            assert list(one.blobs) == list(two.blobs)
+            for top, blob in one.blobs.items():
+                assert blob.data.shape == two.blobs[top].data.shape
+                assert np.abs(blob.data - two.blobs[top].data).max() < 2e-5, (name, top)  # a bit of the last place
+
+
+def test_images_moved_over_the_mean_are_stored_as_floats(project, tmp_path):
+    net = emit("voc-fcn32s", "train", sbdd_dir=str(project / "data/sbdd/dataset"))
+    del net.layer[1:]
+    net.layer[0].python_param.param_str = net.layer[0].python_param.param_str[:-1] + ", 'jitter': 4, 'crop': (20, 30)}"
+    path = prototxt(None, tmp_path, net=net)
+    command("write", "--prototxt", path, "--draws", 3, "--out", tmp_path / "db/sbdd-train")
+    one = caffe.Net(str(path), caffe.TRAIN)
+    two = caffe.Net(str(prototxt(None, tmp_path, net=with_lmdb("voc-fcn32s", net, str(tmp_path / "db")))), caffe.TRAIN)
+    for _ in range(3):
+        one.forward(), two.forward()
+        assert one.blobs["data"].data.shape == (1, 3, 20, 30)
+        for top in ("data", "label"):
+            assert np.array_equal(one.blobs[top].data, two.blobs[top].data)
 
 
 def test_lmdb_prototxts_on_the_command_line(tmp_path):

@@ -19,9 +19,8 @@ from google.protobuf import text_format
 
 from caffe.proto import caffe_pb2
 from data.lmdb_pairs.datums import FLOATS, IMAGE, LABEL
-from data.sets import SETS, DataError, data_set
+from data.sets import DataError, data_set
 
-_NO_MEAN_KEY = {"pascalcontext_layers": "pascalcontext", "nyud_layers": "nyud", "siftflow_layers": "siftflow"}
 _TOLERANCE = 1e-3  # of a pixel, after the mean is added again
 
 
@@ -53,39 +52,29 @@ class Source:
         """Go through an opened layer's items from number `start` on, endlessly: id, and array (C, H, W) of each top."""
         for _ in range(start):
             layer.next_key()
-        names = tops(layer)
         while True:
-            key = layer.next_key()
-            arrays = layer.load(key).arrays
+            arrays = layer.load(layer.next_key()).arrays
             yield layer.indices[layer.idx], {
-                name: self._as_stored(name, array[0]) for name, array in zip(names, arrays)}
+                top: self._as_stored(layer, top, array[0]) for top, array in zip(layer.top_names, arrays)}
 
-    def mean(self, top: str) -> np.ndarray:
-        """Give the mean that the layer subtracts from a top's pixels, (C, 1, 1); empty for depth and labels."""
-        if top == "depth":
-            return np.empty(0)
-        given = self.params.get("mean")
-        if given is None:
-            row = SETS.get(_NO_MEAN_KEY.get(self.module, ""))
-            given = row.means.get("color" if top == "data" else top, ()) if row else ()
-        return np.array(given, np.float64)[:, np.newaxis, np.newaxis]
-
-    def _as_stored(self, top: str, array: np.ndarray) -> np.ndarray:
-        """Undo mean and scale where what comes out is pixels; else the values as float32."""
-        if array.dtype == np.uint8:
+    def _as_stored(self, layer: Any, top: str, array: np.ndarray) -> np.ndarray:
+        """Undo mean and scale where pixels come out, as uint8; labels as they are, all else as float32."""
+        if top in layer.classes:
             return array
-        mean = self.mean(top)
-        if mean.size and len(mean) == len(array):
-            values = array.astype(np.float64) / self.params.get("scale", 1) + mean
-            pixels = np.rint(values)
-            if np.abs(values - pixels).max() < _TOLERANCE and pixels.min() >= 0 and pixels.max() <= 255:
-                return pixels.astype(np.uint8)
-        return array.astype(np.float32)
+        if top == "depth" or not stores_pixels(self.params):
+            return array.astype(np.float32)
+        mean = np.array(layer.means[top], np.float64)[:, np.newaxis, np.newaxis]
+        values = array.astype(np.float64) / self.params.get("scale", 1) + mean
+        pixels = np.rint(values)
+        if np.abs(values - pixels).max() > _TOLERANCE or pixels.min() < 0 or pixels.max() > 255:
+            raise DataError(f"{self.layer}: top {top} holds no whole numbers from 0 to 255 once its mean "
+                            f"{layer.means[top]} is added again; was another mean subtracted?")
+        return pixels.astype(np.uint8)
 
 
-def tops(layer: Any) -> Tuple[str, ...]:
-    """Give the names of an opened layer's tops: NYUD's are those of its list."""
-    return tuple(getattr(layer, "tops", None) or layer.top_names)
+def stores_pixels(params: Dict[str, Any]) -> bool:
+    """Tell whether a layer's images are stored as pixels: not where it fills some with the mean, which is no pixel."""
+    return not (params.get("jitter") or params.get("mask"))
 
 
 def kind_of(array: np.ndarray) -> str:

@@ -19,7 +19,7 @@ from typing import Any, Callable, Dict, List, Tuple
 import numpy as np
 
 from data.lmdb_pairs.datums import IMAGE, pack
-from data.lmdb_pairs.source import Source, kind_of, tops
+from data.lmdb_pairs.source import Source, kind_of
 from data.lmdb_pairs.store import Store, on_disk
 from data.whole import DataError, alone, write_text
 
@@ -114,17 +114,13 @@ def _fill(what: Plan, stores: Dict[str, Store], done: int, update: Callable[[int
 
 def _values(what: Plan, layer: Any, name: str, arrays: Dict[str, np.ndarray]) -> Dict[str, bytes]:
     """Pack the arrays of an item, one value a top."""
-    original = None
-    if what.encode == "jpeg-as-is":
-        original = Path(layer.image_file(name)).read_bytes()
     packed = {}
-    for top in tops(layer):
-        kind = kind_of(arrays[top])
-        if kind != what.kinds[top]:
-            raise DataError(f"item '{name}': top {top} is of kind {kind}, the first item's of kind {what.kinds[top]}; "
-                            "the items of an LMDB must be alike")
-        encode = what.encode if kind == IMAGE else what.label_encode
-        packed[top] = pack(arrays[top], encode, original if kind == IMAGE else None)
+    for top, array in arrays.items():
+        if kind_of(array) == IMAGE:
+            original = Path(layer.file_of(top, name)).read_bytes() if what.encode == "jpeg-as-is" else None
+            packed[top] = pack(array, what.encode, original)
+        else:
+            packed[top] = pack(array, what.label_encode)
     return packed
 
 
