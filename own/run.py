@@ -34,7 +34,7 @@ from own.survey import Look
 from own.weights import Mean, Start, find_start, fit
 from solvers.run_folder import RunFolder
 from solvers.solve import train_row
-from solvers.start import operate
+from solvers.start import operate, origin
 
 _FEW_STEPS, _SECONDS = 4, 3.0  # of measuring the pace
 
@@ -141,7 +141,7 @@ def _train_stage(request: Request, home: Home, stage: Stage, start: Start, mean:
         init = str(folder / "init.caffemodel")
         for line in fit(start, folder / "deploy.prototxt", Path(init)):
             print(f"  {line}")
-    run = RunFolder(folder, solver, {"surgery": stage.recipe.surgery}, Path(init) if init else None, {})
+    run = RunFolder(folder, solver, origin(stage.recipe, init), Path(init) if init else None, {})
     dataset = DataSet("own", (Head(checked.table.classes),), {"color": mean}, start.scale, str(home.data),
                       str(home.data), (), (), "the user's own")
     return load_record(train_row(f"{home.name}-{stage.name}", stage.recipe, dataset, run, init))
