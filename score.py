@@ -22,13 +22,12 @@ if __name__ == "__main__":
 
 import numpy as np
 
+from scoring import DIRS
 from scoring.confusion import class_accuracy, class_iu, fast_hist, scores
 from scoring.tally import Tally, Watch, tally, tally_heads
 
 __all__ = ["fast_hist", "compute_hist", "do_seg_tests", "seg_tests", "scores", "class_accuracy",
            "class_iu", "tally", "tally_heads", "Tally"]
-
-DIRS = ("voc", "sbdd", "context", "nyud", "siftflow")  # keys of folders in param_str, less `_dir`
 
 
 def compute_hist(net: Any, save_dir: str | None, dataset: Sequence[str],

@@ -72,6 +72,34 @@ def open_split(record: Record, split: str | None = None, dirs: Mapping[str, str]
     return ScoredNet(net, ids, param["split"], param["split"] == own)
 
 
+def open_labels(net: str, split: str | None, dirs: Mapping[str, str | None]) -> tuple[Any, Any, str]:
+    """Open the data layer that a net of the zoo is scored with, without the net.
+
+    Args:
+        net: name in the zoo.
+        split: name of a list of ids; None: the one that the net is scored on.
+        dirs: folders by key of param_str; None keeps the net's.
+
+    Returns:
+        The data layer (`indices`, `load_label(id)`), the net's first head, the split's name.
+
+    Raises:
+        NetError: no such net or split, or a folder that the layer does not have.
+    """
+    from data.sets import SETS
+    from nets import zoo
+
+    message = zoo.emit(net, zoo.scoring_phase(net))
+    layer, param = data_layer(message, Path(net))
+    given = {key: value for key, value in dirs.items() if value is not None}
+    _change(param, Path(net), given, optional=())
+    param.update({key: value for key, value in _from_root(param).items() if key not in given})
+    param["split"] = split or param["split"]
+    layer.python_param.param_str = repr(param)
+    _ids(layer, param["split"])
+    return opened(layer), SETS[net.split("-")[0]].heads[0], param["split"]
+
+
 def scoring_prototxt(folder: Path) -> Path:
     """Give the net of a folder that is scored: val.prototxt, or else test.prototxt."""
     paths = [folder / f"{phase}.prototxt" for phase in PHASES]
