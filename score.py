@@ -156,7 +156,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
             "folder of the data in place of the net's: --voc-dir, or " + ", ".join(f"--{k}-dir" for k in DIRS[1:])))
     parser.add_argument("--boundary", type=int, nargs="+", metavar="PIXELS",
                         help="also score within bands of these widths around the label's boundaries")
-    parser.add_argument("--mask", choices=("foreground", "background"),
+    parser.add_argument("--mask", choices=("foreground", "background", "both"),
                         help="hide it from the net: its pixels become the mean")
     parser.add_argument("--save", metavar="DIR", help="write predictions there as palette PNGs")
     parser.add_argument("--confusion", action="store_true", help="draw the confusion matrix, beside the JSON")

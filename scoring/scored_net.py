@@ -41,7 +41,7 @@ def open_split(record: Record, split: str | None = None, dirs: Mapping[str, str]
         record: its deploy net's folder holds val.prototxt or test.prototxt, too.
         split: name of a list of ids; None: the net's own.
         dirs: folders by key of param_str (voc_dir, nyud_dir, ...), in place of the net's.
-        mask: foreground or background, which the data layer then hides from the net; None: neither.
+        mask: foreground, background or both, which the data layer then hides from the net; None: neither.
 
     Returns:
         The net with the record's weights, and what it walks.

@@ -64,7 +64,7 @@ class Segmentation:
         """Keep the first images with their truth and prediction."""
         self._check()
         if len(self.rows) < PICTURED:
-            image, _ = read_image(self._data.image_file(self.ids[len(self.rows)]))
+            image, _ = read_image(self._data.file_of(self._data.top_names[0], self.ids[len(self.rows)]))
             self.rows.append((np.asarray(image), truth.astype(np.uint8), prediction.astype(np.uint8)))
 
 

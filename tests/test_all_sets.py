@@ -1,5 +1,6 @@
 """infer.py and score.py on slim nets of every data set, over the miniatures in each set's own file format."""
 
+import json
 from pathlib import Path
 
 import miniatures
@@ -9,6 +10,8 @@ from PIL import Image
 
 import caffe
 import infer
+import score
+from data.sets import SETS
 from inference.inputs import as_input
 from nets import NetError
 from nets.prototxt import write_prototxt
@@ -135,3 +138,52 @@ def test_the_palette_of_a_set_without_background_begins_with_the_first_colour():
     assert class_palette(("background", "cat")).tolist() == make_palette(256).tolist()
     colours = class_palette(("wall", "floor"))
     assert colours[:2].tolist() == make_palette(3)[1:].tolist() and colours[255].tolist() == [224, 224, 192]
+
+
+@pytest.mark.parametrize(("name", "split", "heads"), [
+    ("voc-fcn8s", "seg11valid", [21]), ("pascalcontext-fcn32s", "val", [60]), ("pascalcontext33-fcn32s", "val", [34]),
+    ("nyud-fcn32s-color-d", "test", [40]), ("nyud-fcn32s-color-hha", "test", [40]),
+    ("siftflow-fcn16s", "test", [33, 3])])
+def test_nets_of_every_set_are_scored_on_their_own_split(project, capsys, name, split, heads):
+    MAKERS[name.split("-")[0].rstrip("3")](project)
+    make_net(project, name)
+    assert score.main(["--boundary", "3"]) == 0
+    out = capsys.readouterr().out
+    assert f"split {split}: 2 images" in out and out.count("classes in the truth only") == len(heads)
+    result = json.loads((project / f"results/{name}.json").read_text())
+    figures = [result, *result.get("other_heads", [])]
+    assert [len(one["class_iu"]) for one in figures] == heads
+    for one in figures:
+        assert sum(map(sum, one["hist"])) > 0 and 0 <= one["mean_iu"] <= one["present"]["mean_iu"] <= 1
+        assert ("without_background" in one) == ("background" in one["class_iu"])
+        assert np.isfinite(one["loss"]) and "3" in one["boundary"]
+
+
+def test_a_masked_net_sees_the_mean_where_things_are(project):
+    miniatures.voc(project)
+    make_net(project, "voc-fcn32s")
+    assert score.main([]) == 0 and score.main(["--mask", "foreground", "--out", "masked.json"]) == 0
+    plain, masked = (json.loads(Path(name).read_text()) for name in ("results/voc-fcn32s.json", "masked.json"))
+    assert masked["mask"] == "foreground" and masked["hist"] != plain["hist"]
+    assert np.sum(masked["hist"], 1).tolist() == np.sum(plain["hist"], 1).tolist()  # the truth stays
+
+
+def test_a_training_keeps_the_score_of_every_head_and_pictures_of_the_first(project):
+    from solvers.scoring import Segmentation
+
+    class Solver:
+        iter = 4
+
+    miniatures.siftflow(project)
+    weights = make_net(project, "siftflow-fcn32s")
+    Solver.net = caffe.Net("models/siftflow-fcn32s/deploy.prototxt", caffe.TEST, weights=str(weights))
+    test = "models/siftflow-fcn32s/test.prototxt"
+    Solver.test_nets = [caffe.Net(test, caffe.TEST)]
+    scorer = Segmentation(test, SETS["siftflow"].heads)
+    found = scorer(Solver, lambda: None)
+    assert scorer.key in found and {"geo_mean_iu", "geo_val_loss", "val_loss"} <= set(found)
+    image, truth, prediction = scorer.rows[1]
+    assert len(scorer.rows) == 2 and image.shape == (40, 40, 3) and truth.shape == prediction.shape == (40, 40)
+    assert score.main([]) == 0  # the command finds the same
+    result = json.loads(Path("results/siftflow-fcn32s.json").read_text())
+    assert found["mean_iu"] == result["mean_iu"] and found["geo_mean_iu"] == result["other_heads"][0]["mean_iu"]
