@@ -24,6 +24,7 @@ help:
 	@echo "make NET      train and score one of: $(NETS)"
 	@echo "make setup    the environment, .venv (all targets call it)"
 	@echo "make data     the embedded data set, data/shapes"
+	@echo "make data-NAME      fetch voc, sbd, context, nyud, siftflow or ilsvrc (docs/data.md)"
 	@echo "make weights-NAME   fetch released weights, as weights-voc-fcn8s or weights-vgg16 (docs/weights.md)"
 	@echo "make mine IMAGES=folder LABELS=folder   train on your own images (docs/own-images.md)"
 	@echo "make nets     write models/*/*.prototxt anew from nets/ and solvers/"
@@ -40,6 +41,9 @@ $(SETUP): requirements.txt requirements-dev.txt setup.sh
 data: data/shapes/.complete
 data/shapes/.complete: | $(SETUP)
 	@$(PYTHON) -m data.shapes.generate
+
+data-%: | $(SETUP)  # the sets of docs/data.md; FROM="file ..." that are here already
+	@$(PYTHON) -m data get $* $(foreach file,$(FROM),--from $(file))
 
 weights-%: | $(SETUP)  # released weights; FROM=file that is here already, FORCE=1 replaces what was trained here
 	@$(PYTHON) -m data weights $* $(if $(FROM),--from $(FROM)) $(if $(FORCE),--force)

@@ -24,12 +24,12 @@ def _classes(file: str) -> tuple[str, ...]:
 _VOC, _SBDD, _SHAPES = "data/pascal/VOC2011", "data/sbdd/dataset", "data/shapes"
 _VOC_LISTS = "ImageSets/Segmentation"
 _VOC_TAR = (
-    "fetch http://host.robots.ox.ac.uk/pascal/VOC/voc2011/VOCtrainval_25-May-2011.tar"
+    "run `python -m data get voc`, or fetch http://host.robots.ox.ac.uk/pascal/VOC/voc2011/VOCtrainval_25-May-2011.tar"
     f" (unpack; move TrainVal/VOCdevkit/VOC2011 to {_VOC})"
 )
 _VOC_SUM = "md5 6c3384ef61512963050cb5d687e5bf1e"
 _SBD_TAR = (
-    "fetch http://www.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/semantic_contours/"
+    "run `python -m data get sbd`, or fetch http://www.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/semantic_contours/"
     f"benchmark.tgz (unpack; move benchmark_RELEASE/dataset to {_SBDD})"
 )
 _SBD_SUM = "md5 82b4d87ceb2ed10f6038a1cba92111cb, ungzipped 2b2af8a6cff7365684e002c08be823a6"

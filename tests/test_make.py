@@ -114,6 +114,12 @@ def test_own_images_start_from_the_embedded_classifier_unless_there_are_other_we
     assert stages(fresh, *folders, "SQUEEZENET=/s.caffemodel")[1:] == [f'{command} --init "/s.caffemodel"']
 
 
+def test_data_sets_are_fetched_by_name(fresh):
+    assert stages(fresh, "data-voc", "data-siftflow")[1:] == ["data get voc", "data get siftflow"]
+    assert stages(fresh, "data-context", "FROM=/a/labels.txt /b/trainval.tar.gz")[1:] == [
+        "data get context --from /a/labels.txt --from /b/trainval.tar.gz"]
+
+
 def test_help_names_every_net_and_is_what_make_alone_says(fresh):
     done = make(fresh, "help")
     assert done.returncode == 0 and set(RECIPES) <= set(re.findall(r"[\w-]+", done.stdout))
