@@ -41,7 +41,7 @@ class SoftmaxWithLossLayer(LossLayer):
         super().reshape(bottom, top)
         shapes = bottom[0].shape, bottom[1].shape
         if shapes != self._shapes:
-            self.axis = canonical_axis(self, bottom[0], self.layer_param.softmax_param.axis)
+            self.axis = canonical_axis(self, bottom[0], self._given_axis())
             self.outer_num = count(shapes[0], 0, self.axis)
             self.inner_num = count(shapes[0], self.axis + 1)
             self.classes = shapes[0][self.axis]
@@ -85,6 +85,9 @@ class SoftmaxWithLossLayer(LossLayer):
             dx.masked_fill_(~valid, 0)
             step = step * valid
         dx.scatter_add_(1, index, step)
+
+    def _given_axis(self):
+        return self.layer_param.softmax_param.axis
 
     def _by_pixel(self, tensor):
         return tensor.view(self.outer_num, self.classes, self.inner_num)

@@ -1,0 +1,90 @@
+"""InfogainLoss: softmax loss in which a matrix says what each label counts. Source: BVLC infogain_loss_layer.cpp."""
+
+from __future__ import annotations
+
+import torch
+
+from ..blob import Blob
+from ..caffemodel import read_blob
+from ..layer_factory import register_layer
+from .softmax_with_loss import SoftmaxWithLossLayer
+
+LOG_THRESHOLD = 1e-20  # Caffe: the least probability, unlike SoftmaxWithLoss's FLT_MIN
+
+
+@register_layer("InfogainLoss")
+class InfogainLossLayer(SoftmaxWithLossLayer):
+    """Minus the mean over pixels of sum_k H[label, k] log p[k]; with the identity as H it is SoftmaxWithLoss.
+
+    Bottoms: scores (outer..., K, inner...) with K on `infogain_loss_param.axis`; labels 0..K-1 or ignore_label; and, or
+    else from `infogain_loss_param.source`, H of K * K numbers, row by row. A second top shows the probabilities.
+    """
+
+    exact_num_bottom = None
+    min_num_bottom = 2
+    max_num_bottom = 3
+
+    def setup(self, bottom, top):
+        """Read loss_param, and the matrix where no third bottom brings it."""
+        param = self.layer_param
+        if param.loss_param.HasField("normalize"):
+            self.fail('normalize is deprecated. use "normalization"')
+        super().setup(bottom, top)
+        self.matrix = None
+        if len(bottom) < 3:
+            if not param.infogain_loss_param.HasField("source"):
+                self.fail("Infogain matrix source must be specified: infogain_loss_param.source (a binaryproto of "
+                          "K x K numbers) or a third bottom")
+            found = read_blob(param.infogain_loss_param.source).data
+            self.matrix = Blob(found.size)
+            self.matrix.data[...] = found.reshape(-1)
+
+    def reshape(self, bottom, top):
+        """Check the labels' and the matrix's size; the loss is a scalar."""
+        super().reshape(bottom, top)
+        size = self._matrix(bottom).count
+        if size != self.classes * self.classes:
+            self.fail(f"the infogain matrix has {size} numbers; want {self.classes} x {self.classes}, a row and a "
+                      f"column for each class of the scores {bottom[0].shape}")
+
+    def forward(self, bottom, top):
+        """Compute probabilities and loss.
+
+        Raises:
+            LayerError: a label that is neither a class nor ignore_label.
+        """
+        prob = self.prob.write_data()
+        torch.softmax(bottom[0].read_data(), self.axis, out=prob)
+        index, valid, valid_count = self._labels(bottom[1])
+        weighed = self._square(bottom) @ self._by_pixel(prob).clamp(min=LOG_THRESHOLD).log_()  # by label: the loss
+        loss = weighed.gather(1, index)
+        if valid_count < index.numel():
+            loss.masked_fill_(~valid, 0)
+        torch.div(0 - loss.sum(), self._normalizer(valid_count), out=top[0].write_data())
+        if len(top) > 1 and not top[1].shares_data_with(self.prob):
+            top[1].share_data(self.prob)
+
+    def backward(self, top, propagate_down, bottom):
+        """Bottom diff = (p * sum of H's row - H's row) * loss weight / normalizer, 0 at ignored labels."""
+        if any(propagate_down[1:]):
+            self.fail("Layer cannot backpropagate to label inputs" if propagate_down[1] else
+                      "Layer cannot backpropagate to infogain inputs")
+        if not propagate_down[0]:
+            return
+        index, valid, valid_count = self._labels(bottom[1])
+        scale = top[0].read_diff() / self._normalizer(valid_count)
+        matrix = self._square(bottom)
+        dx = self._by_pixel(bottom[0].write_diff())
+        torch.mul(self._by_pixel(self.prob.read_data()), matrix.sum(1)[index], out=dx)
+        dx.sub_(matrix[index.squeeze(1)].movedim(-1, 1)).mul_(scale)
+        if valid_count < index.numel():
+            dx.masked_fill_(~valid, 0)
+
+    def _given_axis(self):
+        return self.layer_param.infogain_loss_param.axis
+
+    def _matrix(self, bottom):
+        return bottom[2] if self.matrix is None else self.matrix
+
+    def _square(self, bottom):
+        return self._matrix(bottom).read_data().view(self.classes, self.classes)
