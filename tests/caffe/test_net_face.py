@@ -261,14 +261,6 @@ def test_what_is_not_there_yet_says_its_name(name):
         getattr(caffe, name)
 
 
-@pytest.mark.parametrize(("call", "words"), [
-    (lambda n: n.save_hdf5("x.h5"), "save_hdf5"), (lambda n: n.load_hdf5("x.h5"), "load_hdf5"),
-    (lambda n: n.set_input_arrays(None, None), "set_input_arrays")])
-def test_methods_that_are_not_there_yet_say_so(call, words):
-    with pytest.raises(caffe.NetError, match=f"{words} is not there yet"):
-        call(net())
-
-
 def test_names_that_scripts_import_from_the_private_module():
     module = importlib.import_module("caffe._caffe")
     for name in ("Blob BlobVec BoolVec DtypeVec IntVec Layer LayerParameter LayerVec Net NetVec RawBlobVec SGDSolver "

@@ -318,7 +318,6 @@ def test_get_solver_refuses_an_unknown_type():
     ('net: "net.prototxt"', "average_loss: 0", "average_loss should be non-negative"),
     ('net: "net.prototxt"', "iter_size: 0", "iter_size 0, want at least 1"),
     ('net: "net.prototxt"', 'snapshot: 1 snapshot_prefix: "no/where/x"', "mkdir -p 'no/where'"),
-    ('net: "net.prototxt"', "snapshot: 1 snapshot_format: HDF5", "HDF5 is not there yet"),
     ('net: "nott.prototxt"', "", "Could not open file nott.prototxt"),
     ('net: "net.prototxt"', 'weights: "w.caffemodel"', "Could not open file w.caffemodel"),
     ('net: "net.prototxt"', "base_lrr: 1", "base_lrr"),
@@ -382,8 +381,6 @@ def test_a_state_of_another_net_is_refused(saved):
 def test_what_is_not_there_yet_says_so(saved):
     with pytest.raises(SolverError, match="NCCL"):
         saved.add_callback(object())
-    with pytest.raises(SolverError, match="HDF5"):
-        saved.restore("s_iter_2.solverstate.h5")
 
 
 def test_a_net_error_keeps_its_kind():

@@ -238,19 +238,24 @@ class NetFace:
     def _top_ids(self, layer_id: int) -> list[int]:
         return self._w.top_ids[layer_id]
 
-    # -- not there yet -------------------------------------------------------------------------
+    def set_input_arrays(self, data: np.ndarray, labels: np.ndarray) -> None:
+        """Feed the net's first layer, a MemoryData layer.
 
-    def set_input_arrays(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Raise: it feeds MemoryData layers, which are not there yet."""
-        raise NetError("Net.set_input_arrays is not there yet (layer type MemoryData)")
+        Args:
+            data: (n, C, H, W) float32, C contiguous, n a multiple of the layer's batch_size; read when
+                its turn comes, so changes until then count.
+            labels: (n,) or (n, 1, 1, 1) float32.
 
-    def save_hdf5(self, path: str) -> NoReturn:
-        """Raise: HDF5 weights are not there yet."""
-        raise NetError("Net.save_hdf5 is not there yet; use Net.save")
-
-    def load_hdf5(self, path: str) -> NoReturn:
-        """Raise: HDF5 weights are not there yet."""
-        raise NetError("Net.load_hdf5 is not there yet; use Net.copy_from with a binary caffemodel")
+        Raises:
+            NetError: the first layer is another, or an array will not do.
+        """
+        first = self.layers[0] if self.layers else None
+        reset = getattr(first, "reset", None)
+        if first is None or first.type != "MemoryData" or reset is None:
+            raise NetError("set_input_arrays may only be called if the first layer is a MemoryDataLayer")
+        if isinstance(labels, np.ndarray) and labels.ndim == 1:
+            labels = np.ascontiguousarray(labels[:, np.newaxis, np.newaxis, np.newaxis])
+        reset(data, labels)
 
 
 def _rows(name: str, array: np.ndarray) -> np.ndarray:

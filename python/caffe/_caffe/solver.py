@@ -221,15 +221,13 @@ class Solver:
     # -- files ---------------------------------------------------------------------------------
 
     def snapshot(self) -> None:
-        """Write <snapshot_prefix>_iter_<iter>.caffemodel and .solverstate.
+        """Write <snapshot_prefix>_iter_<iter>.caffemodel and .solverstate, or .caffemodel.h5 and .solverstate.h5.
 
         Raises:
             SolverError or ProtoError: they cannot be written; earlier files stay.
         """
         solver_state.check_snapshot_place(self.param)
-        stem = f"{self.param.snapshot_prefix}_iter_{self._iter}"
-        solver_state.save(stem, self.net, self._history(), self._iter, self._current_step,
-                          self.param.snapshot_diff)
+        solver_state.save(self.param, self.net, self._history(), self._iter, self._current_step)
 
     def restore(self, state_file: str | os.PathLike[str]) -> None:
         """Continue from a .solverstate: iteration, weights, history, step of multistep.

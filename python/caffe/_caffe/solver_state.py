@@ -1,9 +1,9 @@
 """Snapshots of a solver: a caffemodel and a solverstate, written and read back.
 
 In:   a solver's net, history, iteration, step and snapshot prefix.
-Out:  <prefix>_iter_<n>.caffemodel, then <prefix>_iter_<n>.solverstate, each replaced at once; both
+Out:  <prefix>_iter_<n>.caffemodel[.h5], then <prefix>_iter_<n>.solverstate[.h5], each replaced at once; both
       restored after everything in the state was found to fit.
-Not here: bytes (caffemodel, caffemodel_writer), when to snapshot (solver).
+Not here: bytes (caffemodel, caffemodel_writer, hdf5_files), when to snapshot (solver).
 Source: BVLC solver.cpp and solvers/sgd_solver.cpp, Snapshot and Restore.
 """
 
@@ -13,24 +13,19 @@ import contextlib
 import os
 from typing import Any
 
-from . import log
+from . import hdf5_files, log
 from .blob import Blob
 from .caffemodel import BlobArray, SolverStateData, read_solver_state
 from .caffemodel_writer import write_solver_state
 from .errors import CaffeError, SolverError
 from .net import Net
 
-_HDF5 = 0  # SolverParameter.SnapshotFormat
-
-
 def check_snapshot_place(param: Any) -> None:
-    """Refuse a snapshot format that is not there, or a prefix nothing can be written to.
+    """Refuse a prefix nothing can be written to.
 
     Raises:
         SolverError: before any iteration runs.
     """
-    if param.snapshot_format == _HDF5:
-        raise SolverError("solver: snapshot_format HDF5 is not there yet; remove it or write BINARYPROTO")
     if not param.HasField("snapshot_prefix"):
         raise SolverError("In solver params, snapshot is specified but snapshot_prefix is not")
     probe = f"{param.snapshot_prefix}_iter_0.{os.getpid()}.tempfile"
@@ -46,14 +41,22 @@ def check_snapshot_place(param: Any) -> None:
             os.unlink(probe)
 
 
-def save(stem: str, net: Net, history: list[Blob], iteration: int, step: int, write_diff: bool) -> None:
+def save(param: Any, net: Net, history: list[Blob], iteration: int, step: int) -> None:
     """Write both files of a snapshot; the state comes last, so a state always finds its weights."""
+    stem, values = f"{param.snapshot_prefix}_iter_{iteration}", [blob.data for blob in history]
+    if param.snapshot_format == param.HDF5:
+        model, state = f"{stem}.caffemodel.h5", f"{stem}.solverstate.h5"
+        log.info(f"Snapshotting to HDF5 file {model}", "solver.cpp:473")
+        net.save_hdf5(model, param.snapshot_diff)
+        log.info(f"Snapshotting solver state to HDF5 file {state}", "sgd_solver.cpp:296")
+        hdf5_files.write_solver_state(state, iteration, model, values, step)
+        return
     model = f"{stem}.caffemodel"
     log.info(f"Snapshotting to binary proto file {model}", "solver.cpp:464")
-    net.save(model, write_diff)
+    net.save(model, param.snapshot_diff)
     state = f"{stem}.solverstate"
     log.info(f"Snapshotting solver state to binary proto file {state}", "sgd_solver.cpp:284")
-    write_solver_state(state, iteration, model, [blob.data for blob in history], step)
+    write_solver_state(state, iteration, model, values, step)
 
 
 def load(path: str, net: Net, history: list[Blob]) -> SolverStateData:
@@ -64,9 +67,8 @@ def load(path: str, net: Net, history: list[Blob]) -> SolverStateData:
         ProtoError: a file is missing, empty, cut off or something else.
         NetError: the weights do not fit this net.
     """
-    if path.endswith(".h5"):
-        raise SolverError(f"restore: {path}: HDF5 solver states are not there yet; want a .solverstate")
-    state = read_solver_state(path)
+    # Caffe: the name tells the format. solver.cpp, Restore
+    state = hdf5_files.read_solver_state(path) if path.endswith(".h5") else read_solver_state(path)
     if len(state.history) != len(history):
         raise SolverError(f"Incorrect length of history blobs.: {path} has {len(state.history)}, this "
                           f"solver's net wants {len(history)}; was it saved with another net or solver type?")
@@ -83,8 +85,6 @@ def load(path: str, net: Net, history: list[Blob]) -> SolverStateData:
 
 
 def _load_weights(path: str, learned_net: str, net: Net) -> None:
-    if learned_net.endswith(".h5"):
-        raise SolverError(f"{path}: its weights {learned_net} are HDF5, which is not there yet")
     if not os.path.isfile(learned_net):
         raise SolverError(f"{path}: its weights {learned_net} are missing (looked for from {os.getcwd()}); run "
                           "from the folder where it was saved, or put the caffemodel there")
