@@ -178,7 +178,7 @@ for name in ("sum", "same"):
 """
     text = f"DATA = {DATA.format('list.txt', 2, '')!r}\n{script}"
     want, got = theirs(tmp_path, text), {}
-    exec(text, {"caffe": caffe, "np": np, "out": got, "write": write})
+    exec(text, {"caffe": caffe, "np": np, "out": got, "write": write})  # noqa: F821  (TRAIN)
     for name, value in want.items():
         np.testing.assert_array_equal(got[name], value)
 
@@ -266,7 +266,7 @@ for name in "pq":
     out[name] = np.stack([p[name] for p in passes])
 """
     text, got = f"MEMORY = {MEMORY!r}\n{script}", {}
-    exec(text, {"caffe": caffe, "np": np, "out": got, "write": write})
+    exec(text, {"caffe": caffe, "np": np, "out": got, "write": write})  # noqa: F821  (TRAIN)
     for name, value in theirs(tmp_path, text).items():
         assert got[name].shape == value.shape
         np.testing.assert_array_equal(got[name], value)

@@ -102,13 +102,13 @@ def write_solver_state(path: str, iteration: int, learned_net: str, history: Seq
     import h5py
 
     with _writing(path) as file:
-        file.create_dataset("iter", data=np.int32([iteration]))
+        file.create_dataset("iter", data=np.array([iteration], np.int32))
         text = learned_net.encode() + b"\0"
         kind = h5py.h5t.C_S1.copy()  # Caffe: fixed text with its closing zero
         kind.set_size(len(text))
         place = h5py.h5d.create(file.id, b"learned_net", kind, h5py.h5s.create(h5py.h5s.SCALAR))
         place.write(h5py.h5s.ALL, h5py.h5s.ALL, np.array(text, f"S{len(text)}"), mtype=kind)
-        file.create_dataset("current_step", data=np.int32([current_step]))
+        file.create_dataset("current_step", data=np.array([current_step], np.int32))
         _write_numbered(file.create_group("history"), dict(enumerate(history)))
 
 

@@ -1,8 +1,9 @@
 """Net: layers connected by blobs, run forwards and backwards.
 
 In:   a prototxt or NetParameter, a phase; weights by `copy_from`.
-Out:  forward and backward over any range of layers, live blobs and parameters, saved weights.
-Not here: building (net_init), what scripts call with names and keywords (net_face), updates (solver).
+Out:  forward and backward over any range of layers, live blobs and parameters.
+Not here: building (net_init), what scripts call with names and keywords (net_face), weights from and to
+      files (net_weights), updates (solver).
 Source: BVLC net.cpp, _caffe.cpp.
 """
 
@@ -16,17 +17,16 @@ from typing import Any
 
 import torch
 
-from . import caffemodel, common, hdf5_files, log, net_debug
-from .blob import Blob
-from .errors import NetError
+from . import common, log, net_debug
 from .insert_splits import insert_splits
 from .net_face import NetFace
 from .net_filter import filter_net
 from .net_init import NetBuilder
+from .net_weights import NetWeights
 from .proto_text import read_net_param_from_text
 
 
-class Net(NetFace):
+class Net(NetFace, NetWeights):
     """A network, as pycaffe shows it.
 
     `Net(network_file, phase, level=0, stages=None, weights=None)`, or the legacy
@@ -136,117 +136,6 @@ class Net(NetFace):
             if diffs:
                 torch._foreach_zero_(diffs)
 
-    # -- parameters ----------------------------------------------------------------------------
-
-    def layer_index(self, name: str) -> int | None:
-        """Return the index of the first layer of this name, or None."""
-        try:
-            return self._w.layer_names.index(name)
-        except ValueError:
-            return None
-
-    def share_with(self, other: Net) -> None:
-        """Use another net's parameters, layer by layer of the same name; data only, gradients stay apart.
-
-        Raises:
-            NetError: a layer of the same name has other parameters.
-        """
-        for name, source in zip(other._w.layer_names, other.layers, strict=True):
-            index = self.layer_index(name)
-            if index is None:
-                log.info(f"Ignoring source layer {name}", "net.cpp:670")
-                continue
-            target = self.layers[index]
-            if len(target.blobs) != len(source.blobs):
-                raise NetError(f"Incompatible number of blobs for layer {name}: the other net has "
-                               f"{len(source.blobs)}, this one {len(target.blobs)}")
-            want, got = [b.shape for b in target.blobs], [b.shape for b in source.blobs]
-            if want != got:
-                raise NetError(f"Cannot share param weights from layer '{name}'; shape mismatch. Source params are "
-                               f"{got}; target params are {want}")
-            for mine, theirs in zip(target.blobs, source.blobs, strict=True):
-                mine.share_data(theirs)
-
-    def copy_from(self, path: str | os.PathLike[str]) -> None:
-        """Copy weights of a caffemodel, binary or HDF5, into the layers of the same names; others stay as they are.
-
-        Raises:
-            ProtoError: the file is missing, truncated or no caffemodel.
-            NetError: a layer of the same name has other parameters.
-        """
-        path = os.fspath(path)
-        if hdf5_files.is_hdf5(path):
-            self.load_hdf5(path)
-            return
-        for source in caffemodel.read_layers(path):
-            blobs = self._blobs_for(source.name)
-            if blobs is None:
-                continue
-            if len(blobs) != len(source.blobs):
-                raise _incompatible(source.name, path, len(source.blobs), len(blobs))
-            for param_id, (target, values) in enumerate(zip(blobs, source.blobs, strict=True)):
-                if not _same_shape(values, target):
-                    raise _other_shape(source.name, param_id, values.shape, target.shape)
-                target.data.reshape(-1)[...] = values.data
-                if values.diff is not None:  # Caffe: a snapshot with snapshot_diff brings gradients too. blob.cpp
-                    target.diff.reshape(-1)[...] = values.diff
-
-    def load_hdf5(self, path: str | os.PathLike[str]) -> None:
-        """Copy weights of an HDF5 caffemodel, as copy_from does.
-
-        Raises:
-            ProtoError: the file is missing, damaged or something else.
-            NetError: a layer of the same name has other parameters.
-        """
-        for name, source in hdf5_files.read_net(os.fspath(path)):
-            blobs = self._blobs_for(name)
-            if blobs is None:
-                continue
-            own = self._own_blobs(self._w.layer_names.index(name))
-            if set(source) - set(range(len(blobs))) or set(own) - set(source):
-                raise _incompatible(name, os.fspath(path), len(source), len(own))
-            for param_id, values in source.items():
-                if values.shape != blobs[param_id].shape:
-                    raise _other_shape(name, param_id, values.shape, blobs[param_id].shape)
-                blobs[param_id].data[...] = values
-
-    def _blobs_for(self, layer_name: str) -> list[Blob] | None:
-        """Return the parameters of the first layer of this name, or None (and say so) where there is none."""
-        index = self.layer_index(layer_name)
-        if index is None:
-            log.info(f"Ignoring source layer {layer_name}", "net.cpp:740")
-            return None
-        return self.layers[index].blobs
-
-    def save(self, path: str | os.PathLike[str], write_diff: bool = False) -> None:
-        """Write all layers with their parameters as a caffemodel, byte for byte as Caffe does; atomic."""
-        param, blobs = self.to_proto()
-        caffemodel.write_net(os.fspath(path), param, [[b.data for b in layer] for layer in blobs],
-                             diffs=[[b.diff for b in layer] for layer in blobs] if write_diff else None)
-
-    def save_hdf5(self, path: str | os.PathLike[str], write_diff: bool = False) -> None:
-        """Write all parameters as HDF5, group by group as Caffe does; a shared one stands with its owner; atomic."""
-        layers = [(name, {i: blob.data for i, blob in self._own_blobs(layer_id).items()})
-                  for layer_id, name in enumerate(self._w.layer_names)]
-        # Caffe: gradients are written of every parameter, shared or not. net.cpp, ToHDF5
-        diffs = [{i: blob.diff for i, blob in enumerate(layer.blobs)} for layer in self.layers]
-        hdf5_files.write_net(os.fspath(path), layers, diffs if write_diff else None)
-
-    def _own_blobs(self, layer_id: int) -> dict[int, Blob]:
-        """Return a layer's parameters by number, but those that another layer owns."""
-        w, blobs = self._w, self.layers[layer_id].blobs
-        owners = {place: owner for place, owner in zip(w.param_layer_ids, w.param_owners, strict=True)}
-        return {i: blob for i, blob in enumerate(blobs) if owners[(layer_id, i)] < 0}
-
-    def to_proto(self) -> tuple[Any, list[list[Blob]]]:
-        """Return the NetParameter as it is saved, without values, and each layer's parameter blobs."""
-        from caffe.proto import caffe_pb2
-
-        param = caffe_pb2.NetParameter(name=self.name)
-        for layer in self.layers:
-            param.layer.add().CopyFrom(layer.layer_param)
-        return param, [list(layer.blobs) for layer in self.layers]
-
     # -- hooks ---------------------------------------------------------------------------------
 
     def before_forward(self, function: Callable[[int], Any]) -> None:
@@ -264,26 +153,6 @@ class Net(NetFace):
     def after_backward(self, function: Callable[[int], Any]) -> None:
         """Call `function(layer_index)` after each layer's backward, also of layers that need none."""
         self._hooks["after_backward"].append(function)
-
-
-def _incompatible(layer: str, path: str, got: int, want: int) -> NetError:
-    return NetError(f"Incompatible number of blobs for layer {layer}: {path} has {got}, this net {want}; rename the "
-                    "layer to leave it out")
-
-
-def _other_shape(layer: str, param_id: int, got: tuple[int, ...], want: tuple[int, ...]) -> NetError:
-    return NetError(
-        f"Cannot copy param {param_id} weights from layer '{layer}'; shape mismatch. Source param shape is "
-        f"{tuple(got)}; target param shape is {want}. To learn this layer's parameters from scratch rather than "
-        "copying from a saved net, rename the layer.")
-
-
-def _same_shape(values: Any, target: Blob) -> bool:
-    """Compare shapes; a legacy (num, channels, height, width) is right-aligned and padded with 1."""
-    if values.legacy:
-        shape = target.shape
-        return len(shape) <= 4 and (1,) * (4 - len(shape)) + shape == tuple(values.shape)
-    return tuple(values.shape) == target.shape
 
 
 _NEW = inspect.Signature([

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -249,7 +249,7 @@ class NetFace:
         Raises:
             NetError: the first layer is another, or an array will not do.
         """
-        first = self.layers[0] if self.layers else None
+        first = self._w.layers[0] if self._w.layers else None
         reset = getattr(first, "reset", None)
         if first is None or first.type != "MemoryData" or reset is None:
             raise NetError("set_input_arrays may only be called if the first layer is a MemoryDataLayer")

@@ -20,6 +20,7 @@ from .caffemodel_writer import write_solver_state
 from .errors import CaffeError, SolverError
 from .net import Net
 
+
 def check_snapshot_place(param: Any) -> None:
     """Refuse a prefix nothing can be written to.
 
