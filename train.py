@@ -66,6 +66,7 @@ def _arguments(argv: Optional[List[str]]) -> argparse.Namespace:
     add("--max-iter", type=_count, metavar="N", help="iterations of all stages together")
     add("--max-side", type=_count, metavar="N", help="make larger images smaller, their labels by the nearest pixel")
     add("--crop", type=_count, default=0, metavar="N", help="train on random windows of N x N pixels")
+    add("--jitter", type=_count, default=0, metavar="N", help="move images by up to N pixels, anew each time")
     add("--batch", type=_count, default=1, metavar="N", help="images a step (default: 1, as FCN)")
     add("--no-mirror", dest="mirror", action="store_false", help="never flip images: left and right differ in them")
     add("--seed", type=int, default=0, help="of splits and training (default: 0)")

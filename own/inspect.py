@@ -43,6 +43,7 @@ class Request:
     max_side: Optional[int] = None
     batch: int = 1
     crop: int = 0
+    jitter: int = 0
     mirror: bool = True
     seed: int = 0
     leave_out: bool = False

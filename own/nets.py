@@ -31,8 +31,9 @@ class Options:
 
     batch: int = 1
     crop: int = 0  # side of random windows; 0: whole images
+    jitter: int = 0  # images are moved by up to so many pixels
     mirror: bool = True
-    seed: int = 0
+    cache: bool = False  # keep decoded images in memory
 
 
 def row_of(start: Start, stride: int, at_once: bool, classes: Tuple[str, ...], mean_bgr: Tuple[float, ...],

@@ -36,6 +36,7 @@ from solvers.run_folder import RunFolder
 from solvers.solve import train_row
 from solvers.start import operate, origin
 
+_BYTES, _KEPT = 4, 1 << 29  # of an image's and its label's pixel in memory; images of more than that are read anew
 _FEW_STEPS, _SECONDS = 4, 3.0  # of measuring the pace
 
 
@@ -126,7 +127,8 @@ def _pace(request: Request, home: Home, start: Start, mean: Mean, checked: Check
 def _write(request: Request, home: Home, stage: Stage, start: Start, mean: Mean, checked: Checked,
            folder: Path) -> Any:
     """Write the prototxts of a stage; gives its SolverParameter."""
-    options = Options(request.batch, request.crop, request.mirror, request.seed)
+    pixels = sum(look.image_size[0] * look.image_size[1] for look in checked.looks)
+    options = Options(request.batch, request.crop, request.jitter, request.mirror, pixels * _BYTES <= _KEPT)
     row = row_of(start, stage.stride, stage.at_once, checked.table.classes, mean, home.data, options)
     return write_stage(row, stage.recipe, folder)
 

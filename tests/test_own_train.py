@@ -236,6 +236,16 @@ def test_image_that_vanishes_while_training_is_named(project, capsys, monkeypatc
     assert command(capsys, "--images", images, "--labels", labels, "--max-iter", 3)[0] == 0
 
 
+def test_batches_of_images_of_different_sizes_and_windows(project, capsys):
+    images, labels = make_pairs(Path(), {f"p{i}": halves(1, size=(16 + 8 * i, 30 - 4 * i)) for i in range(4)})
+    code, _, err = command(capsys, "--images", images, "--labels", labels, "--max-iter", 2, "--net", "32s",
+                           "--batch", 2, "--crop", 20, "--jitter", 4)
+    assert code == 0, err
+    text = Path("models/own/train.prototxt").read_text().replace("\\", "")
+    assert "'batch': 2" in text and "'crop': (20, 20)" in text and "'jitter': 4" in text
+    assert "batch" not in Path("models/own/val.prototxt").read_text()
+
+
 def test_images_of_one_pixel_train(project, capsys):
     images, labels = make_pairs(Path(), {f"p{i}": np.array([[i % 2]], np.uint8) for i in range(4)})
     code, _, err = command(capsys, "--images", images, "--labels", labels, "--max-iter", 3, "--net", "32s")
