@@ -17,6 +17,7 @@ from caffe.convert import convert, main
 from caffe.proto import caffe_pb2
 from nets.prototxt import write_prototxt
 from nets.zoo import ZOO
+from tests.bvlc import run_bvlc
 from tests.caffe.torchvision_nets import vgg16
 from tests.tiny_nets import CLASSIFIER
 
@@ -291,3 +292,16 @@ def test_requests_that_cannot_be_met(arguments, words, classifier, tmp_path, cap
     assert run(classifier[1], tmp_path / arguments[0], *arguments[1:]) == 1
     said = capsys.readouterr().err
     assert words in said and said.count("\n") == 1
+
+
+def test_genuine_caffe_reads_what_was_converted(classifier, tmp_path):
+    """A file with names, types and blobs alone is enough for it, too."""
+    convert(classifier[1], tmp_path / "x.pth")
+    convert(tmp_path / "x.pth", tmp_path / "bare.caffemodel")
+    found = run_bvlc(f"""
+        net = caffe.Net({str(classifier[0])!r}, caffe.TEST, weights={str(tmp_path / "bare.caffemodel")!r})
+        net.blobs["data"].data[...] = inp["feed"]
+        out["fc8"] = net.forward()["fc8"]
+    """, feed=np.random.default_rng(3).normal(0, 50, (2, 3, 9, 8)).astype(np.float32))
+    want = scores(classifier[0], tmp_path / "bare.caffemodel")
+    assert np.abs(found["fc8"] - want).max() <= 1e-5 * np.abs(want).max()
