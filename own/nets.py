@@ -43,12 +43,9 @@ def row_of(start: Start, stride: int, at_once: bool, classes: Tuple[str, ...], m
     Wide trunks have features so large that plain skips would need a hundredth of the rate, as the release lowered
     it: their skips are scaled as in the at-once nets. Slim ones take the paper's plain skips.
     """
-    shared: Dict[str, Any] = dict(mean=mean_bgr, scale=start.scale, classes=len(classes))
-    train = dict(shared, mirror=options.mirror)
-    if options.batch > 1:
-        train["batch"] = options.batch
-    if options.crop:
-        train["crop"] = (options.crop, options.crop)
+    shared: Dict[str, Any] = dict(mean=mean_bgr, scale=start.scale, classes=len(classes), cache=options.cache)
+    chosen = dict(batch=(options.batch, 1), jitter=(options.jitter, 0), crop=((options.crop,) * 2, (0, 0)))
+    train = dict(shared, mirror=options.mirror, **{key: value for key, (value, off) in chosen.items() if value != off})
     dirs, trunk = dict(voc_dir=str(data)), start.trunk
     skips = _SCALED[stride] if isinstance(trunk, Vgg16) and stride < 32 and (at_once or not start.slim) else None
     return Fcn(heads=(Head(classes),), train=Feed("voc", "train", dirs, train), val=Feed("voc", "val", dirs, shared),
