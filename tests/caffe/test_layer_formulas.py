@@ -1,4 +1,4 @@
-"""What genuine Caffe cannot judge, against float64 formulas: Clip, and BatchNorm with the batch's statistics."""
+"""What genuine Caffe cannot judge, against float64 formulas: Clip, BatchNorm in TRAIN, STOCHASTIC pooling."""
 
 from __future__ import annotations
 
@@ -79,3 +79,53 @@ def test_batch_norm_statistics_do_not_learn():
     assert [spec.lr_mult for spec in layer.layer_param.param] == [0, 0, 0]
     with pytest.raises(RuntimeError, match="Cannot configure batch normalization statistics as layer parameters"):
         make_layer('type: "BatchNorm" param { lr_mult: 1 }', [draw(4, 2)])
+
+
+# -- STOCHASTIC pooling ------------------------------------------------------------------------
+
+STOCHASTIC = 'type: "Pooling" pooling_param {{ pool: STOCHASTIC kernel_h: 2 kernel_w: 3 stride_h: {} stride_w: 2 }}'
+
+
+def windows(x, stride):
+    """The windows that Caffe visits, cut off at the bottom's edge, with their places."""
+    height, width = x.shape[2:]
+    for i in range(-(-(height - 2) // stride) + 1):
+        for j in range(-(-(width - 3) // 2) + 1):
+            rows, columns = slice(i * stride, min(i * stride + 2, height)), slice(j * 2, min(j * 2 + 3, width))
+            yield (i, j), rows, columns
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_stochastic_pooling_test(stride):
+    x = np.abs(draw(2, 2, 5, 6))
+    x[0, 0, :2, :3] = 0  # a window of nothing is 0, not 0 / 0
+    layer, bottom, top = make_layer(STOCHASTIC.format(stride), [x], phase=1)
+    (y,) = forward(layer, bottom, top)
+    for (i, j), rows, columns in windows(x, stride):
+        window = x[:, :, rows, columns].astype(np.float64)
+        total = window.sum((2, 3))
+        want = np.where(total > 0, (window ** 2).sum((2, 3)) / np.where(total > 0, total, 1), 0)
+        np.testing.assert_allclose(y[:, :, i, j], want, rtol=2e-5)
+
+
+def test_stochastic_pooling_train_picks_in_proportion():
+    x = np.tile(np.array([[1, 0, 2], [3, 0, 4]], np.float32), (1, 2000, 1, 1)).reshape(1, 2000, 2, 3)
+    layer, bottom, top = make_layer(STOCHASTIC.format(1), [x])
+    (y,) = forward(layer, bottom, top)
+    counts = [(y == value).sum() / 2000 for value in range(5)]
+    np.testing.assert_allclose(counts, [0, 0.1, 0.2, 0.3, 0.4], atol=0.04)
+    (dx,), _ = backward(layer, top, [True], bottom, [np.ones_like(y)])
+    np.testing.assert_array_equal(dx.sum((2, 3)), np.ones((1, 2000)))
+    np.testing.assert_array_equal((dx * x).sum((2, 3)), y[:, :, 0, 0])  # it goes where the value came from
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_stochastic_pooling_train_stays_inside(stride):
+    x = np.arange(1, 61, dtype=np.float32).reshape(1, 2, 5, 6)  # every value once
+    layer, bottom, top = make_layer(STOCHASTIC.format(stride), [x])
+    (y,) = forward(layer, bottom, top)
+    (dx,), _ = backward(layer, top, [True], bottom, [np.ones_like(y)])
+    for (i, j), rows, columns in windows(x, stride):
+        for c in range(2):
+            assert y[0, c, i, j] in x[0, c, rows, columns]
+    assert dx.sum() == y.size and (dx * x).sum() == pytest.approx(y.sum())

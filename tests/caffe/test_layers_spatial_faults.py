@@ -32,7 +32,7 @@ FAULTS = [
     ("Deconvolution", "convolution_param { num_output: 3 kernel_size: 1 pad: 4 }", [X],
      "want a larger bottom or more pad"),
     ("InnerProduct", "inner_product_param { }", [X], "num_output must be given"),
-    ("Pooling", "pooling_param { pool: STOCHASTIC kernel_size: 2 }", [X], "STOCHASTIC is not there yet"),
+    ("Pooling", "pooling_param { pool: STOCHASTIC kernel_size: 3 pad: 1 }", [X], "only for average and max pooling"),
     ("Pooling", "pooling_param { }", [X], "Filter size is kernel_size OR kernel_h and kernel_w; not both"),
     ("Pooling", "pooling_param { kernel_size: 2 kernel_h: 2 kernel_w: 2 }", [X], "Filter size is kernel_size OR"),
     ("Pooling", "pooling_param { kernel_size: 2 pad: 2 }", [X], "must be less than kernel"),

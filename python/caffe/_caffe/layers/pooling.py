@@ -1,9 +1,10 @@
-"""Pooling: maximum or average over windows, in Caffe's shapes. Source: BVLC pooling_layer.cpp."""
+"""Pooling: maximum, average or a random pick of windows, in Caffe's shapes. Source: BVLC pooling_layer.cpp."""
 
 from __future__ import annotations
 
 import torch
 
+from .. import stochastic_pooling
 from ..layer import Layer
 from ..layer_factory import register_layer
 
@@ -15,7 +16,7 @@ functional = torch.nn.functional
 
 @register_layer("Pooling")
 class PoolingLayer(Layer):
-    """MAX or AVE over 2-D windows; a second top of MAX holds the place (h * W + w) of each maximum."""
+    """MAX, AVE or STOCHASTIC over 2-D windows; a second top of MAX holds the place (h * W + w) of each maximum."""
 
     exact_num_bottom = 1
     min_num_top = 1
@@ -37,9 +38,7 @@ class PoolingLayer(Layer):
     def setup(self, bottom, top):
         """Read and check the window."""
         param = self.layer_param.pooling_param
-        if param.pool == param.STOCHASTIC:
-            self.fail("pool: STOCHASTIC is not there yet; there are MAX and AVE")
-        self.is_max = param.pool == param.MAX
+        self.is_max, self.is_stochastic = param.pool == param.MAX, param.pool == param.STOCHASTIC
         self.round_up = param.round_mode == param.CEIL
         self.global_pooling = param.global_pooling
         self.pad, self.stride = self._pair("pad", 0), self._pair("stride", 1)
@@ -52,10 +51,12 @@ class PoolingLayer(Layer):
                           f"stride {self.stride}")
         elif any(pad >= kernel for pad, kernel in zip(self.pad, self.kernel, strict=True)):
             self.fail(f"pad {self.pad} must be less than kernel {self.kernel}")
+        if self.is_stochastic and self.pad != [0, 0]:
+            self.fail(f"Padding implemented only for average and max pooling; got pad {self.pad}")
         if 0 in self.stride:
             self.fail(f"stride must be nonzero; got {self.stride}")
         self._shape = None
-        self._index = None  # MAX: place of each maximum in its plane, of the last forward
+        self._index = None  # place in its plane of each maximum, or pick, of the last forward
 
     def _kernel(self):
         param = self.layer_param.pooling_param
@@ -123,6 +124,12 @@ class PoolingLayer(Layer):
     def forward(self, bottom, top):
         """Pool."""
         x, y = bottom[0].read_data(), top[0].write_data()
+        if self.is_stochastic:
+            if self.phase == 0:
+                self._index = stochastic_pooling.sample(x, self.kernel, self.stride, y)
+            else:
+                stochastic_pooling.average(x, self.kernel, self.stride, y)
+            return
         if not self.is_max:
             self._average(x, y)
             return
@@ -135,6 +142,11 @@ class PoolingLayer(Layer):
         if not propagate_down[0]:
             return
         dy, dx = top[0].read_diff(), bottom[0].write_diff()
+        if self.is_stochastic:
+            if self._index is None:  # Caffe: TEST has no gradient; it would read places that no pass has picked
+                self.fail("STOCHASTIC pooling has a gradient in phase TRAIN only, after a forward pass")
+            stochastic_pooling.scatter(dy, self._index, dx)
+            return
         if not self.is_max:
             self._average_back(dy, bottom[0].read_data(), dx)
             return
