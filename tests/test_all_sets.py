@@ -6,6 +6,7 @@ from pathlib import Path
 import miniatures
 import numpy as np
 import pytest
+from bvlc import ROOT, run_bvlc
 from PIL import Image
 
 import caffe
@@ -187,3 +188,28 @@ def test_a_training_keeps_the_score_of_every_head_and_pictures_of_the_first(proj
     assert score.main([]) == 0  # the command finds the same
     result = json.loads(Path("results/siftflow-fcn32s.json").read_text())
     assert found["mean_iu"] == result["mean_iu"] and found["geo_mean_iu"] == result["other_heads"][0]["mean_iu"]
+
+
+@pytest.mark.parametrize("name", ["siftflow-fcn32s", "nyud-fcn32s-color-d"])
+def test_genuine_caffe_scores_and_infers_the_same(project, name):
+    MAKERS[name.split("-")[0]](project)
+    make_net(project, name)
+    image = next(iter(sorted((project / "data").rglob("*/coast_bea1.jpg"))), None)
+    files = [str(image)] if image else [nyud_files(project)[0], "--depth", nyud_files(project)[2]]
+    theirs = run_bvlc(f"""
+        import json, os
+        sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / 'layers')!r}]
+        os.chdir({str(project)!r})
+        import infer, score
+        from PIL import Image
+        assert score.main(["--out", "theirs.json", "--boundary", "2", "--confusion"]) == 0
+        assert infer.main([*{files!r}, "--out", "theirs"]) == 0
+        out["hist"] = json.load(open("theirs.json"))["hist"]
+        out["label"] = np.asarray(Image.open(sorted(f"theirs/{{f}}" for f in os.listdir("theirs")
+                                                    if f.endswith("_label.png"))[-1]))
+        """)
+    assert score.main([]) == 0 and infer.main(files) == 0
+    ours = json.loads(Path(f"results/{name}.json").read_text())["hist"]
+    label = pixels(sorted(Path("output").glob("*_label.png"))[-1])
+    assert np.abs(theirs["hist"] - ours).sum() <= 0.002 * np.sum(ours)  # scores that are as good as equal may tie
+    assert (theirs["label"] != label).mean() <= 0.002
