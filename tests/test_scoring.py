@@ -238,3 +238,21 @@ def test_a_confusion_matrix_of_60_classes_is_a_readable_picture(tmp_path):
         assert picture.size[1] < pixels.shape[0] - 200
     with pytest.raises(ValueError, match="nothing to draw"):
         draw_confusion(np.zeros((3, 3)), names[:3], tmp_path / "none.png")
+
+REAL = Path(__file__).resolve().parent.parent.parent / "shared/data/VOC2011"
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="the 101 real validation images are not here")
+def test_all_background_on_the_101_real_labels_gives_the_known_figures():
+    from voc_layers import VOCSegDataLayer
+
+    layer = VOCSegDataLayer.opened(repr(dict(voc_dir=str(REAL), split="seg11valid", mean=(0, 0, 0))))
+    hist, pixels = np.zeros((21, 21), np.int64), 0
+    for name in layer.indices:
+        label = layer.load_label(name).ravel()
+        hist += score.fast_hist(label, np.zeros(label.size, np.int64), 21)
+        pixels += label.size
+    assert (len(layer.indices), pixels, hist[0, 0], pixels - hist.sum()) == (101, 18_198_260, 12_517_160, 999_781)
+    found = scores(hist)
+    assert round(found["overall_accuracy"], 5) == 0.72781 and round(found["mean_iu"], 5) == 0.03466
+    assert other_scores(hist, ["background", *"abcdefghijklmnopqrst"])["without_background"]["mean_iu"] == 0
