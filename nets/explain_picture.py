@@ -121,7 +121,7 @@ def _titles(figure: Any, axes: Any, found: Explained, rows: list[Layer]) -> None
     for x, word in zip((-0.02, 1.26, 1.37, 1.49, 1.7), ("layer", "output", "stride", "field", "parameters")):
         axes.text(x, -1.1, word, ha="right", **place)
     height = figure.get_figheight()
-    pad = f"; {' and '.join(found.pad.names)} pads by {found.pad.pad}" if found.pad is not None else ""
+    pad = f"; pad {found.pad.pad} at {' and '.join(found.pad.names)}" if found.pad is not None else ""
     figure.text(0.015, 1 - 0.22 / height, f"{found.title}: image {found.size[0]} x {found.size[1]}{pad}", va="center",
                 fontsize=11, weight="bold")
     strides = sorted({layer.stride for layer in rows if layer.stride is not None})

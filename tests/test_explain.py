@@ -166,7 +166,7 @@ def test_pictures(tmp_path, capsys):
         assert startup.run(lambda name=name: main(["explain", "shapes-fcn8s", "--out", str(tmp_path / name)])) == 0
     drawn = (tmp_path / "net.svg").read_text()
     ElementTree.fromstring(drawn)
-    for part in ("crop 31", "crop 5", "crop 9", "score_pool4c", "stride 32", "conv1_1 pads by 100", "pad 100",
+    for part in ("crop 31", "crop 5", "crop 9", "score_pool4c", "stride 32", "pad 100 at conv1_1",
                  "192 x 256"):
         assert part in drawn
     with Image.open(tmp_path / "net.png") as picture:

@@ -102,7 +102,6 @@ def test_literal_frames_come_out_as_the_data_layer_reads_them(source, tmp_path, 
 
 
 def test_the_data_layer_reads_what_was_converted(source, tmp_path, capsys):
-    pytest.importorskip("nyud_layers")
     import caffe
     from caffe import layers as L
 
