@@ -16,8 +16,9 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, Callable, NamedTuple, Optional
 
@@ -105,7 +106,7 @@ def folder_with(entry: str, folder: Path) -> Path:
     raise DataError(f"'{folder}' has no '{entry}' in it; it is not the archive it should be")
 
 
-def _members(archive: Path, folder: Path) -> Iterator[_Member]:
+def _members(archive: Path, folder: Path) -> Generator[_Member, None, None]:
     """Give the files of an archive in its order."""
     with ExitStack() as stack:
         try:
@@ -132,7 +133,7 @@ def _of_zip(zipped: zipfile.ZipFile, archive: Path, folder: Path) -> Iterator[_M
         _safe(info.filename, archive)
         at += info.compress_size
         if not info.is_dir():
-            yield _Member(info.filename, info.file_size, lambda info=info: zipped.open(info), at)
+            yield _Member(info.filename, info.file_size, partial(zipped.open, info), at)
 
 
 def _of_tar(tar: tarfile.TarFile, raw: IO[bytes], archive: Path) -> Iterator[_Member]:
@@ -142,7 +143,7 @@ def _of_tar(tar: tarfile.TarFile, raw: IO[bytes], archive: Path) -> Iterator[_Me
             continue
         if not (info.isreg() or info.issym() or info.islnk()):
             raise _refused(archive, info.name, "is a device, neither file nor folder")
-        yield _Member(info.name, _size(tar, info, archive), lambda info=info: tar.extractfile(info), raw.tell())
+        yield _Member(info.name, _size(tar, info, archive), partial(tar.extractfile, info), raw.tell())
 
 
 def _size(tar: tarfile.TarFile, info: tarfile.TarInfo, archive: Path) -> int:

@@ -41,11 +41,11 @@ def get(name: str, root: Path = Path("."), files: Sequence[Path] = (), *, again:
     """
     row = source(name)
     print(f"{row.name}: {row.what}." + (f" {row.note}" if row.note else ""))
-    packages = [package for package in row.packages if not is_there(package, root) or (again and package.holds)]
-    given = _given(files, packages or row.packages)
     with alone(root / DOWNLOADS / f".{name}.lock", f"gets {name}"):
+        wanted = [package for package in row.packages if not is_there(package, root) or (again and package.holds)]
+        given = _given(files, wanted or row.packages)
         for package in row.packages:
-            if package in packages:
+            if package in wanted:
                 _bring(package, root, given.get(package.download.name))
             else:
                 print(f"{root / package.to}: {', '.join(package.proofs)} there already")

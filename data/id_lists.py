@@ -24,7 +24,7 @@ RELEASE = "https://raw.githubusercontent.com/shelhamer/fcn.berkeleyvision.org/ma
 class IdList(NamedTuple):
     """One list: how many ids, and the digests of the release's, in its order and sorted ("": not known)."""
 
-    count: int
+    length: int
     ordered: str = ""
     sorted: str = ""
 
@@ -34,9 +34,9 @@ class IdList(NamedTuple):
             return "the release's list"
         if self.sorted and digest(sorted(ids)) == self.sorted:
             return "the release's ids in another order (other draws in training, the same scores)"
-        if not self.sorted and len(ids) == self.count:
+        if not self.sorted and len(ids) == self.length:
             return "as many as the release has"
-        return f"NOT the release's {self.count} ids"
+        return f"NOT the release's {self.length} ids"
 
 
 SPLITS: dict[str, dict[str, IdList]] = {
