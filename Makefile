@@ -11,6 +11,8 @@ PYTHON := .venv/bin/python
 NETS := $(patsubst models/%/solver.prototxt,%,$(wildcard models/*/solver.prototxt))
 CLASSIFIERS := shapes-vgg16 shapes-alexnet shapes-googlenet
 weights = models/$(1)/$(1).caffemodel
+# nets whose weights come from elsewhere (their record says so): scored and started from, never trained anew
+RELEASED := $(notdir $(basename $(shell grep -ls '"origin": "[^"]' $(NETS:%=models/%/*.json))))
 # the split that a net of a set is scored on
 split = $(if $(filter pascalcontext%,$(1)),val,$(if $(filter nyud% siftflow%,$(1)),test,seg11valid))
 phases = $(if $(filter nyud% siftflow%,$(1)),trainval test,train val)
@@ -56,13 +58,17 @@ nets: $(SETUP)
 
 fcn32s fcn16s fcn8s: %: $(DATASET)-%
 
+define trained_by
+$(call weights,$(1)): $(patsubst %,models/$(1)/%.prototxt,solver $(call phases,$(1))) | $(SETUP)
+	@$(PYTHON) -m solvers.solve $(1) $$(solve_options) $(if $(GPU),--gpu $(GPU))
+endef
+
 define net_rules
 .PHONY: $(1)
 $(call weights,$(1)): NEEDED = $(1)
 $(1): $(if $(filter $(1),$(CLASSIFIERS)),$(call weights,$(1)),results/$(1).json)
-$(call weights,$(1)): $(patsubst %,models/$(1)/%.prototxt,solver $(call phases,$(1))) | $(SETUP)
-	@$(PYTHON) -m solvers.solve $(1) $$(solve_options) $(if $(GPU),--gpu $(GPU))
-results/$(1).json: $(call weights,$(1))
+$(if $(filter $(1),$(RELEASED)),,$(call trained_by,$(1)))
+results/$(1).json: $(call weights,$(1)) | $(SETUP)
 	@$(PYTHON) score.py --net $(1) --split $(call split,$(1)) $$(score_options) $(if $(GPU),--gpu $(GPU)) --out $$@
 endef
 $(foreach net,$(NETS),$(eval $(call net_rules,$(net))))
@@ -71,7 +77,7 @@ $(foreach net,$(NETS),$(eval $(call net_rules,$(net))))
 
 # from the net that is one skip coarser, or from the nets it averages
 define starts_from
-$(call weights,$(1)): $(call weights,$(2))
+$(if $(filter $(1),$(RELEASED)),,$(call weights,$(1)): $(call weights,$(2)))
 endef
 $(foreach set,shapes voc pascalcontext pascalcontext33 siftflow,\
   $(eval $(call starts_from,$(set)-fcn16s,$(set)-fcn32s)) $(eval $(call starts_from,$(set)-fcn8s,$(set)-fcn16s)))
@@ -93,7 +99,7 @@ $(eval $(call shapes_cast,shapes-googlenet,shapes-fcn-googlenet))
 
 # from a classifier of ILSVRC: all that is missing, data too, in one message before the cast
 define ilsvrc_cast
-$(foreach net,$(3),$(call weights,$(net))): models/ilsvrc-nets/$(1)-fcn.caffemodel
+$(foreach net,$(filter-out $(RELEASED),$(3)),$(eval $(call weights,$(net)): models/ilsvrc-nets/$(1)-fcn.caffemodel))
 models/ilsvrc-nets/$(1)-fcn.caffemodel: | $(SETUP)
 	@$$(if $$(NEEDED),$(PYTHON) -m solvers.needs $$(NEEDED))
 	@$(PYTHON) -m surgery.base_nets $(2)

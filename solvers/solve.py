@@ -25,7 +25,7 @@ from typing import Any, Dict, List, Optional
 import caffe
 from data import sets
 from nets import zoo
-from nets.record import Record, heads_of, inputs_of, save_record
+from nets.record import Record, heads_of, inputs_of, load_record, record_path, save_record
 from solvers import SolveError, needs, start
 from solvers.loop import Loop, Scorer
 from solvers.recipes import Recipe, recipe, solver_param
@@ -54,6 +54,7 @@ def train(name: str, init: Optional[str] = None, dirs: Optional[Dict[str, str]] 
         KeyboardInterrupt: Ctrl-C; the message says at which iteration.
     """
     row, param = recipe(name), solver_param(name)
+    _refuse_to_replace(Path(models) / name / f"{name}.caffemodel")
     param.max_iter = _at_least_1("max_iter", max_iter, row.iterations)
     init = init or row.init
     folder = RunFolder(Path(models) / name, param, start.origin(row, init),
@@ -89,6 +90,16 @@ def train_row(name: str, row: Recipe, dataset: sets.DataSet, folder: RunFolder, 
         step = min(_at_least_1("step", step, row.step), folder.solver.max_iter)
         Loop(name, solver, folder, scorer, step, dataset.classes).run()
         return _publish(name, folder, scorer.key, row, dataset)
+
+
+def _refuse_to_replace(weights: Path) -> None:
+    """Keep weights that were not trained here: released ones, for instance."""
+    if weights.is_file() and record_path(weights).is_file():
+        origin = load_record(weights).origin
+        if origin:
+            raise SolveError(f"'{weights}' was not trained here ({origin}), and training would replace it; move it "
+                             "and its record elsewhere first, or use it: `python score.py --net "
+                             f"{weights.stem}`, `python infer.py --net {weights.stem} image.jpg`")
 
 
 def _at_least_1(what: str, given: Optional[int], usual: int) -> int:

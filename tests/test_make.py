@@ -1,6 +1,7 @@
 """The Makefile: stages in order, each once; variables passed on. Nothing is made, `make -n` only."""
 
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -62,6 +63,15 @@ def test_voc_starts_with_what_is_missing(fresh):
     assert stages(fresh, "voc-fcn-googlenet")[1:4] == ["solvers.needs voc-fcn-googlenet",
                                                       "surgery.base_nets ilsvrc-googlenet",
                                                       "solvers.solve voc-fcn-googlenet"]
+
+
+def test_released_weights_are_used_and_never_trained_anew(tmp_path, fresh):
+    root = tmp_path / "clone"
+    shutil.copytree(fresh, root)
+    (root / "models/voc-fcn32s/voc-fcn32s.json").write_text('{"net": "voc-fcn32s",\n "origin": "http://host/file"}')
+    (root / "models/voc-fcn32s/voc-fcn32s.caffemodel").touch()
+    assert stages(root, "voc-fcn32s")[1:] == [score("voc-fcn32s")]
+    assert stages(root, "voc-fcn16s")[1:] == ["solvers.solve voc-fcn16s", score("voc-fcn16s")]
 
 
 def test_other_sets_are_trained_and_scored_on_their_own_splits(fresh):

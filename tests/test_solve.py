@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from PIL import Image
 from train_project import make_project, make_weights, shortened
 
 import startup
-from nets.record import load_record
+from nets.record import load_record, save_record
 from solvers import SolveError, loop, needs, solve
 from solvers.recipes import RECIPES
 
@@ -270,6 +271,15 @@ def test_full_disk_and_blocked_folder_are_one_line_and_what_was_there_stays(proj
     assert code == 1 and len(lines) == 1 and "train_iter_2.caffemodel" in lines[0]
     assert MODEL.joinpath(f"{NAME}.caffemodel").read_bytes() == published and not list(MODEL.rglob("*.part"))
     assert command(capsys, NAME) == (0, [])
+
+
+def test_weights_from_elsewhere_are_not_replaced(trained):
+    weights = MODEL / f"{NAME}.caffemodel"
+    before = weights.read_bytes()
+    save_record(replace(load_record(weights), origin="http://host/released"), weights)
+    with pytest.raises(SolveError, match="was not trained here .http://host/released., and training would replace it"):
+        solve.train(NAME)
+    assert weights.read_bytes() == before
 
 
 def test_wild_loss_stops(project, monkeypatch, capsys):
