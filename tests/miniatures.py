@@ -33,12 +33,12 @@ CONTEXT_33 = (*list(CONTEXT_59)[:20], "sky", "grass", "ground", "road", "buildin
               "wall", "floor", "track", "keyboard", "ceiling")
 
 
-def voc(root: Path, n: int = 6) -> Path:
+def voc(root: Path, n: int = 6, size: tuple[int, int] = SIZE) -> Path:
     """Write data/pascal/VOC2011: JPEGs, palette PNGs with void borders, splits train, val and seg11valid."""
     folder, rng = Path(root) / "data/pascal/VOC2011", np.random.RandomState(1)
     ids = [f"2007_{33 + 6 * i:06d}" for i in range(n)]
     for i, name in enumerate(ids):
-        label = scene(rng, _size(SIZE, i), range(21))
+        label = scene(rng, _size(size, i), range(21))
         save_jpeg(folder / "JPEGImages" / f"{name}.jpg", photograph(rng, label))
         save_palette(folder / "SegmentationClass" / f"{name}.png", with_void_edges(label, 255))
     for split, names in (("train", ids[:-2]), ("val", ids[-2:]), ("seg11valid", ids[-2:])):
@@ -46,12 +46,12 @@ def voc(root: Path, n: int = 6) -> Path:
     return folder
 
 
-def sbdd(root: Path, n: int = 6) -> Path:
+def sbdd(root: Path, n: int = 6, size: tuple[int, int] = SIZE) -> Path:
     """Write data/sbdd/dataset: JPEGs, cls/ID.mat with GTcls.Segmentation (no void), splits train and val."""
     folder, rng = Path(root) / "data/sbdd/dataset", np.random.RandomState(2)
     ids = [f"2008_{2 + 7 * i:06d}" for i in range(n)]
     for i, name in enumerate(ids):
-        label = scene(rng, _size(SIZE, i), range(21))
+        label = scene(rng, _size(size, i), range(21))
         save_jpeg(folder / "img" / f"{name}.jpg", photograph(rng, label))
         present = np.unique(label)[1:]
         save_mat(folder / "cls" / f"{name}.mat",
@@ -62,14 +62,14 @@ def sbdd(root: Path, n: int = 6) -> Path:
     return folder
 
 
-def context(root: Path, n: int = 6) -> Path:
+def context(root: Path, n: int = 6, size: tuple[int, int] = SIZE) -> Path:
     """Write data/pascal-context (.mat with LabelMap, three lists of labels) and data/pascal/VOC2010."""
     folder, devkit = Path(root) / "data/pascal-context", Path(root) / "data/pascal/VOC2010"
     rng = np.random.RandomState(3)
     ids = [f"2008_{8 + 9 * i:06d}" for i in range(n)]
     numbers = [*CONTEXT_59.values(), 1, 3, 459]  # some that none of the 59 classes has
     for i, name in enumerate(ids):
-        label = scene(rng, _size(SIZE, i), numbers).astype(np.uint16)
+        label = scene(rng, _size(size, i), numbers).astype(np.uint16)
         save_jpeg(devkit / "JPEGImages" / f"{name}.jpg", photograph(rng, label))
         save_mat(folder / "trainval" / f"{name}.mat", LabelMap=label)
     for split, names in (("train", ids[:-2]), ("val", ids[-2:]), ("trainval", ids)):
@@ -81,13 +81,13 @@ def context(root: Path, n: int = 6) -> Path:
     return folder
 
 
-def nyud(root: Path, n: int = 6) -> Path:
+def nyud(root: Path, n: int = 6, size: tuple[int, int] = NYUD_SIZE) -> Path:
     """Write data/nyud: colour, depth (16 bit, millimetres) and HHA PNGs, segmentation .mat with 0 ... 40."""
     folder, rng = Path(root) / "data/nyud", np.random.RandomState(4)
     ids = [str(5001 + 11 * i) for i in range(n)]
     for name in ids:
-        label = with_void_edges(scene(rng, NYUD_SIZE, range(1, 41)), 0)
-        depth = 900 + 90 * label.astype(np.int64) + rng.randint(0, 40, NYUD_SIZE)
+        label = with_void_edges(scene(rng, size, range(1, 41)), 0)
+        depth = 900 + 90 * label.astype(np.int64) + rng.randint(0, 40, size)
         save_png(folder / "data/images" / f"img_{name}.png", photograph(rng, label))
         save_png(folder / "data/depth" / f"img_{name}.png", depth.astype(np.uint16))
         save_png(folder / "data/hha" / f"img_{name}.png", photograph(rng, label + 100))
@@ -97,12 +97,12 @@ def nyud(root: Path, n: int = 6) -> Path:
     return folder
 
 
-def siftflow(root: Path, n: int = 6) -> Path:
+def siftflow(root: Path, n: int = 6, size: tuple[int, int] = SIFTFLOW_SIZE) -> Path:
     """Write data/sift-flow: JPEGs, .mat files with S: semantic 0 (void) ... 33, geometric -1 (void), 1, 2, 3."""
     folder, rng = Path(root) / "data/sift-flow", np.random.RandomState(5)
     ids = [f"coast_bea{1 + i}" for i in range(n)]
     for name in ids:
-        semantic = scene(rng, SIFTFLOW_SIZE, range(1, 34))
+        semantic = scene(rng, size, range(1, 34))
         geometric = (1 + semantic % 3).astype(np.int16)
         save_jpeg(folder / "Images" / SCENES / f"{name}.jpg", photograph(rng, semantic))
         save_mat(folder / "SemanticLabels" / SCENES / f"{name}.mat", S=with_void_edges(semantic, 0))
