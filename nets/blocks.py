@@ -114,10 +114,12 @@ def segmentation_loss(bottom: L, label: L, normalize: bool, class_weights: str |
         normalize: as said.
         class_weights: binaryproto of a K x K matrix with a weight for each class on the diagonal.
     """
-    loss_param = dict(normalize=normalize, ignore_label=IGNORE_LABEL)
     if class_weights is None:
-        return L.SoftmaxWithLoss(bottom, label, loss_param=loss_param)
-    return L.InfogainLoss(bottom, label, loss_param=loss_param, infogain_loss_param=dict(source=class_weights))
+        return L.SoftmaxWithLoss(bottom, label, loss_param=dict(normalize=normalize, ignore_label=IGNORE_LABEL))
+    # Caffe: InfogainLoss refuses `normalize`, the older way to say the same. infogain_loss_layer.cpp
+    normalization = P.Loss.VALID if normalize else P.Loss.BATCH_SIZE
+    return L.InfogainLoss(bottom, label, infogain_loss_param=dict(source=class_weights),
+                          loss_param=dict(normalization=normalization, ignore_label=IGNORE_LABEL))
 
 
 def image_input(height: int, width: int, channels: int = 3, **more: Any) -> L:
