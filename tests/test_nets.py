@@ -290,3 +290,12 @@ def test_slimmed_is_the_same_net_with_less_in_it(name):
         assert [(layer.name, layer.type, layer.bottom) for layer in slim.layer] == [
             (layer.name, layer.type, layer.bottom) for layer in full.layer]
     assert slimmed(small) == small and slimmed(ZOO["voc-fcn-squeezenet"]) is ZOO["voc-fcn-squeezenet"]
+
+
+def test_googlenet_has_the_layers_of_bvlcs():
+    trunk, whole = (emit(name, "deploy") for name in ("ilsvrc-googlenet-fcn", "ilsvrc-googlenet"))
+    assert len(trunk.layer) == 139 and len(whole.layer) == 142  # BVLC's 143 with the dropout, which does nothing here
+    assert [layer.name for layer in whole.layer][:139] == [layer.name for layer in trunk.layer]
+    assert [layer.name for layer in whole.layer][-3:] == ["pool5/7x7_s1", "loss3/classifier", "prob"]
+    names = {layer.name for layer in emit("voc-fcn-googlenet", "train").layer}
+    assert {layer.name for layer in trunk.layer[1:]} < names and "pool5/drop_7x7_s1" in names
