@@ -23,6 +23,8 @@ from .net import Net
 from .proto_text import read_solver_param
 from .solver_nets import build_test_nets, build_train_net
 
+NONE, STOP, SNAPSHOT = "none", "stop", "snapshot"  # what can be asked of a solver while it runs
+
 
 class Solver:
     """What all of Caffe's solvers share; `apply_update` is the rule's.
@@ -67,6 +69,8 @@ class Solver:
         self._timer = solver_log.IterationTimer()
         self._warned = False
         self._callbacks: list[tuple[Callable[[], Any], Callable[[], Any]]] = []
+        self._requested_action: Callable[[], str] = lambda: NONE
+        self._stopped = False
         self._pre_solve()
 
     def _check_param(self) -> None:
@@ -114,18 +118,25 @@ class Solver:
         stop_iter = start_iter + int(iters)
         self._losses.clear()  # Caffe: the smoothed loss begins anew with every call
         self._smoothed_loss = 0.0
+        self._stopped = False
         self._timer.start(start_iter)
         while self._iter < stop_iter:
+            self.net.clear_param_diffs()
+            if (self.param.test_interval and self._iter % self.param.test_interval == 0
+                    and (self._iter > 0 or self.param.test_initialization)):
+                self._test_all()
+                if self._stopped:
+                    break
             self._one_iteration(start_iter)
-            if self.param.snapshot and self._iter % self.param.snapshot == 0:
+            request = self._requested_action()
+            if request == SNAPSHOT or (self.param.snapshot and self._iter % self.param.snapshot == 0):
                 self.snapshot()
+            if request == STOP:
+                self._stopped = True
+                break
 
     def _one_iteration(self, start_iter: int) -> None:
         param, net = self.param, self.net
-        net.clear_param_diffs()
-        if (param.test_interval and self._iter % param.test_interval == 0
-                and (self._iter > 0 or param.test_initialization)):
-            self._test_all()
         for on_start, _ in self._callbacks:
             on_start()
         display = bool(param.display) and self._iter % param.display == 0
@@ -185,6 +196,9 @@ class Solver:
         self.step(param.max_iter - self._iter)
         if param.snapshot_after_train and not (param.snapshot and self._iter % param.snapshot == 0):
             self.snapshot()
+        if self._stopped:
+            log.info("Optimization stopped early.", "solver.cpp:315")
+            return
         # Caffe: one more forward pass (its data go by) only to display the loss after the last update.
         if param.display and self._iter % param.display == 0:
             loss = self.net.forward_from_to(0, len(self.net.layers) - 1)
@@ -199,6 +213,8 @@ class Solver:
     def _test_all(self) -> None:
         for i in range(len(self.test_nets)):
             self._test(i)
+            if self._stopped:
+                return
 
     def _test(self, test_net_id: int) -> None:
         """Print the mean outputs of test_iter batches, with the weights of the train net."""
@@ -207,6 +223,9 @@ class Solver:
         net.share_with(self.net)
         loss, scores = 0.0, np.zeros(0, np.float32)
         for i in range(count):
+            if self._asked_to_stop():
+                log.info("Test interrupted.", "solver.cpp:396")
+                return
             loss += net.forward_from_to(0, len(net.layers) - 1)
             values = solver_log.output_values(net)
             if i > 0 and scores.shape != values.shape:
@@ -217,6 +236,14 @@ class Solver:
             log.info(f"Test loss: {loss / count:g}", "solver.cpp:401")
         self._mean_scores[test_net_id] = scores / np.float32(count)
         solver_log.test_outputs(net, self._mean_scores[test_net_id])
+
+    def _asked_to_stop(self) -> bool:
+        """Obey what was asked for while a test ran."""
+        while (request := self._requested_action()) != NONE:
+            if request == SNAPSHOT:
+                self.snapshot()
+            self._stopped = self._stopped or request == STOP
+        return self._stopped
 
     # -- files ---------------------------------------------------------------------------------
 
@@ -244,6 +271,13 @@ class Solver:
     def share_weights(self, net: Net) -> None:
         """Let another net use the weights of this solver's net."""
         net.share_with(self.net)
+
+    def set_action_function(self, requested_action: Callable[[], str]) -> None:
+        """Ask `requested_action()` after each iteration and before each test batch what to do: NONE, STOP, SNAPSHOT.
+
+        What it gives is done once: it must answer NONE until something new is asked for.
+        """
+        self._requested_action = requested_action
 
     def add_callback(self, on_start: Any, on_gradients_ready: Any = None) -> None:
         """Call on_start() before each iteration's passes and on_gradients_ready() before its update.
