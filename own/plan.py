@@ -19,7 +19,7 @@ from solvers.recipes import Recipe
 
 STRIDES: Dict[str, Tuple[int, ...]] = {"32s": (32,), "16s": (32, 16), "8s": (32, 16, 8), "staged": (32, 16, 8),
                                        "8s-atonce": (8,)}
-_SHARES: Dict[int, Tuple[float, ...]] = {1: (1.0,), 2: (0.6, 0.4), 3: (0.36, 0.24, 0.4)}
+_SHARES: Dict[int, Tuple[float, ...]] = {1: (1.0,), 2: (0.6, 0.4), 3: (0.3, 0.25, 0.45)}
 # Rates for the loss averaged over pixels. The release sums it: 1e-10 there is about 2e-5 here, at momentum .99
 # where ours is .9, hence ten times that for the same step.
 SLIM_RATES = {32: 0.008, 16: 0.006, 8: 0.004}
@@ -44,7 +44,7 @@ class Stage:
 def iterations(start: Start, images: int) -> int:
     """Choose how many iterations all stages have together, by the number of training images."""
     if start.slim:
-        return min(40000, max(2800, 40 * images))
+        return min(40000, max(2000, 40 * images))
     return min(60000, max(2400, 25 * images))
 
 

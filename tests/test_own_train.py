@@ -124,7 +124,7 @@ def test_classifier_is_cast_and_scores_of_other_classes_start_at_zero(project, t
 def test_stages():
     slim, wide = Start(SLIM, "slim", "x"), Start(Vgg16(), "wide", "x")
     assert [(s.name, s.recipe.max_iter, s.recipe.base_lr) for s in stages_of(slim, "8s", 1000, 5, 0)] == [
-        ("32s", 360, 0.008), ("16s", 240, 0.006), ("8s", 400, 0.004)]
+        ("32s", 300, 0.008), ("16s", 250, 0.006), ("8s", 450, 0.004)]
     assert [stage.name for stage in stages_of(wide, "16s", 10, 5, 0)] == ["32s", "16s"]
     assert [stage.name for stage in stages_of(slim, "8s-atonce", 10, 5, 0)] == ["8s-atonce"]
     assert [stage.name for stage in stages_of(Start(SqueezeNet(), "", "x"), "8s", 10, 5, 0)] == ["8s"]
