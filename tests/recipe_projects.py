@@ -43,11 +43,8 @@ def make_sets(root: Path, size: tuple[int, int] = (18, 22)) -> None:
 def make_recipe(root: Path, name: str, tiny: bool = True) -> None:
     """Write a net's prototxts, its solver and what it starts from, as far as these are not there yet."""
     make_nets(root, name, tiny)
-    param = solver_param(name)
-    if not param.HasField("random_seed"):
-        param.random_seed = 7  # for the masks of dropout, which both engines then draw alike
     (root / f"models/{name}/snapshot").mkdir(exist_ok=True)
-    (root / f"models/{name}/solver.prototxt").write_text(text_format.MessageToString(param))
+    (root / f"models/{name}/solver.prototxt").write_text(solver_text(name))
     row = RECIPES[name]
     sources = [(graft.net, graft.weights) for graft in row.transplants] or [
         (NET_OF.get(Path(weights).stem, Path(weights).stem), weights) for weights in row.sources]
@@ -55,6 +52,14 @@ def make_recipe(root: Path, name: str, tiny: bool = True) -> None:
         make_nets(root, net, tiny)
         if not (root / weights).exists():
             make_weights(root / weights, root / f"models/{net}/deploy.prototxt", scores=net in RECIPES)
+
+
+def solver_text(name: str) -> str:
+    """Give a recipe's solver prototxt."""
+    param = solver_param(name)
+    if not param.HasField("random_seed"):
+        param.random_seed = 7  # for the masks of dropout, which both engines then draw alike
+    return text_format.MessageToString(param)
 
 
 def make_nets(root: Path, name: str, tiny: bool) -> None:
