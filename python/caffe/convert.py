@@ -226,5 +226,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    log.init_log(2)
+    log.init_log(2, True)
     sys.exit(main())

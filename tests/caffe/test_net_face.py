@@ -253,20 +253,26 @@ def test_mode_and_seed_are_the_processes():
     assert got[0][1] == common.device()
 
 
-@pytest.mark.parametrize("name", ["Classifier", "Detector", "NCCL", "Timer", "draw"])
-def test_what_is_not_there_yet_says_its_name(name):
-    if hasattr(caffe, name):
-        pytest.skip(f"caffe.{name} is there")
-    with pytest.raises(AttributeError, match=f"caffe.{name} is not there yet"):
-        getattr(caffe, name)
+def test_names_of_the_package():
+    for name in ("AdaDeltaSolver AdaGradSolver AdamSolver Classifier Detector Layer NCCL NesterovSolver Net NetSpec "
+                 "RMSPropSolver SGDSolver TEST TRAIN Timer __version__ classifier coord_map detector draw get_solver "
+                 "has_nccl init_log io layer_type_list layers log net_spec params proto pycaffe set_device "
+                 "set_mode_cpu set_mode_gpu set_multiprocess set_random_seed set_solver_count set_solver_rank "
+                 "solver_count solver_rank to_proto").split():
+        assert hasattr(caffe, name), name
+    assert (caffe.TRAIN, caffe.TEST, caffe.__version__) == (0, 1, "1.0.0") and callable(caffe.log)
+    assert importlib.import_module("caffe.classifier").Classifier is caffe.Classifier
+    assert importlib.import_module("caffe.detector").Detector is caffe.Detector
+    with pytest.raises(AttributeError, match="nonsense"):
+        caffe.nonsense  # noqa: B018
 
 
 def test_names_that_scripts_import_from_the_private_module():
     module = importlib.import_module("caffe._caffe")
-    for name in ("Blob BlobVec BoolVec DtypeVec IntVec Layer LayerParameter LayerVec Net NetVec RawBlobVec SGDSolver "
-                 "Solver SolverParameter StringVec get_solver has_nccl init_log layer_type_list set_device "
-                 "set_mode_cpu set_mode_gpu set_multiprocess set_random_seed set_solver_count set_solver_rank "
-                 "solver_count solver_rank").split():
+    for name in ("Blob BlobVec BoolVec DtypeVec IntVec Layer LayerParameter LayerVec NCCL Net NetVec RawBlobVec "
+                 "SGDSolver Solver SolverParameter StringVec Timer get_solver has_nccl init_log layer_type_list "
+                 "set_device set_mode_cpu set_mode_gpu set_multiprocess set_random_seed set_solver_count "
+                 "set_solver_rank solver_count solver_rank").split():
         assert callable(getattr(module, name)) and name in module.__all__, name
     assert module.Net is caffe.Net and module.Blob is caffe.Blob and not module.has_nccl()
     assert issubclass(module.SGDSolver, module.Solver)

@@ -378,9 +378,10 @@ def test_a_state_of_another_net_is_refused(saved):
         more.restore("s_iter_2.solverstate")
 
 
-def test_what_is_not_there_yet_says_so(saved):
-    with pytest.raises(SolverError, match="NCCL"):
-        saved.add_callback(object())
+def test_callbacks_that_are_none(saved):
+    for wrong in ((object(),), (len,), (len, None), (len, 3)):
+        with pytest.raises(SolverError, match="want two functions, on_start and on_gradients_ready, or one NCCL"):
+            saved.add_callback(*wrong)
 
 
 def test_a_net_error_keeps_its_kind():

@@ -20,6 +20,8 @@ _HOMES = {
     "common": ("set_device", "set_mode_cpu", "set_mode_gpu", "set_multiprocess", "set_random_seed",
                "set_solver_count", "set_solver_rank", "solver_count", "solver_rank"),
     "log": ("init_log",),
+    "parallel": ("NCCL", "has_nccl"),
+    "timer": ("Timer",),
     "blob": ("Blob", "BlobVec"),
     "layer": ("Layer",),
     "layer_factory": ("layer_type_list",),
@@ -33,14 +35,8 @@ _HOME = {name: module for module, names in _HOMES.items() for name in names}
 _MESSAGES = ("LayerParameter", "SolverParameter")
 # Boost's list types; here they are Python's own
 _LISTS = ("BoolVec", "DtypeVec", "IntVec", "LayerVec", "NetVec", "RawBlobVec", "StringVec")
-_NOT_YET = ("NCCL", "Timer")
 
-__all__ = ["has_nccl", *_HOME, *_MESSAGES, *_LISTS]
-
-
-def has_nccl() -> bool:
-    """Tell whether several GPUs can train together; not yet."""
-    return False
+__all__ = [*_HOME, *_MESSAGES, *_LISTS]
 
 
 def __getattr__(name: str) -> Any:
@@ -50,6 +46,4 @@ def __getattr__(name: str) -> Any:
         return getattr(importlib.import_module("caffe.proto.caffe_pb2"), name)
     if name in _LISTS:
         return list
-    if name in _NOT_YET:
-        raise AttributeError(f"caffe._caffe.{name} is not there yet in this engine")
     raise AttributeError(f"module 'caffe._caffe' has no attribute '{name}'")

@@ -1,34 +1,59 @@
-"""Caffe's log lines, with glog's prefix, on standard error.
+"""Caffe's log lines, with glog's prefix, where glog would put them.
 
 In:   a text and the place in Caffe's source that writes it ("solver.cpp:239").
 Out:  `I1121 10:13:33.123456  4711 solver.cpp:239] text`; Caffe's own log readers need the 4-digit date.
-Environment: GLOG_minloglevel (0 info, 1 warning, 2 error, 3 fatal), read at every line.
-Not here: progress bars, log files of the toolkit.
+Where to: standard error; after init_log files in GLOG_log_dir (else TMPDIR, else /tmp), one a severity, each
+with the lines of higher ones, too, and errors on standard error as well.
+Environment, read at every line: GLOG_minloglevel (0 info, 1 warning, 2 error, 3 fatal), GLOG_logtostderr,
+GLOG_alsologtostderr, GLOG_stderrthreshold, GLOG_log_dir. GLOG_v is for glog's verbose lines, of which there
+are none here.
+Not here: progress bars, log files of the toolkit. Source: glog; BVLC _caffe.cpp, InitLog.
 """
 
 from __future__ import annotations
 
+import contextlib
+import getpass
 import os
+import socket
 import sys
+import tempfile
 import threading
 import time
+from typing import Any
 
-_LEVELS = "IWEF"
-_minimum: int | None = None  # set by init_log; None: as the environment says
+_SEVERITIES = ("INFO", "WARNING", "ERROR", "FATAL")
+_lock = threading.Lock()
 
 
-def init_log(level: int = 0, stderr: bool = True) -> None:
-    """Set the lowest level that is written (0 info, 1 warning, 2 error); `stderr` False writes nothing."""
-    global _minimum
-    _minimum = int(level) if stderr else len(_LEVELS)
+class _State:
+    initialized = False
+    minimum: int | None = None  # set by init_log; None: as the environment says
+    to_stderr: bool | None = None
+    files: dict[int, Any] = {}  # noqa: RUF012 - by severity, opened by the first line that needs one
+
+
+def init_log(level: int | None = None, stderr: bool | None = None) -> None:
+    """Start logging into files, as glog does; before it, all lines go to standard error.
+
+    Args:
+        level: the lowest level that is written (0 info, 1 warning, 2 error); by default GLOG_minloglevel's.
+        stderr: write to standard error instead of files; by default as GLOG_logtostderr says.
+    """
+    # Caffe: a second call ends the process (glog wants one).
+    _State.initialized = True
+    _State.minimum = None if level is None else int(level)
+    _State.to_stderr = None if stderr is None else bool(stderr)
 
 
 def enabled(level: int) -> bool:
     """Tell whether a line of this level (0 info … 3 fatal) would be written."""
-    if _minimum is not None:
-        return level >= _minimum
-    value = os.environ.get("GLOG_minloglevel", "0")
-    return level >= (int(value) if value.isdigit() else 0)
+    return level >= (_State.minimum if _State.minimum is not None else _number("GLOG_minloglevel", 0))
+
+
+def log(text: str) -> None:
+    """Write one information line, as from Python."""
+    _write(0, text, "_caffe.cpp:69")
 
 
 def info(text: str, where: str = "caffe.cpp:0") -> None:
@@ -54,4 +79,55 @@ def _write(level: int, text: str, where: str) -> None:
     micros = int(now % 1 * 1e6)
     thread = threading.get_native_id()
     end = "" if text.endswith("\n") else "\n"
-    sys.stderr.write(f"{_LEVELS[level]}{stamp}.{micros:06d} {thread:5d} {where}] {text}{end}")
+    line = f"{_SEVERITIES[level][0]}{stamp}.{micros:06d} {thread:5d} {where}] {text}{end}"
+    to_files = _State.initialized and not (_State.to_stderr if _State.to_stderr is not None
+                                           else _flag("GLOG_logtostderr"))
+    if not to_files or level >= _number("GLOG_stderrthreshold", 2) or _flag("GLOG_alsologtostderr"):
+        sys.stderr.write(line)
+    if to_files:
+        with _lock:
+            for severity in range(level + 1):
+                _write_to_file(severity, line)
+
+
+def _write_to_file(severity: int, line: str) -> None:
+    try:
+        if severity not in _State.files:
+            _State.files[severity] = _open_file(severity)
+        if _State.files[severity] is not None:
+            _State.files[severity].write(line)
+    except OSError as problem:  # a full disk must not end a training for its log
+        _State.files[severity] = None
+        sys.stderr.write(f"COULD NOT WRITE A LOG FILE: {problem}\n")
+
+
+def _open_file(severity: int) -> Any:
+    """Open <dir>/caffe.<host>.<user>.log.<SEVERITY>.<date>-<time>.<pid>, and let caffe.<SEVERITY> point at it."""
+    folder = os.environ.get("GLOG_log_dir") or tempfile.gettempdir()
+    host, now = socket.gethostname().split(".")[0], time.localtime()
+    name = (f"caffe.{host}.{_user()}.log.{_SEVERITIES[severity]}.{time.strftime('%Y%m%d-%H%M%S', now)}.{os.getpid()}")
+    file = open(os.path.join(folder, name), "a", buffering=1, encoding="utf-8")  # noqa: SIM115 - open while we run
+    file.write(f"Log file created at: {time.strftime('%Y/%m/%d %H:%M:%S', now)}\nRunning on machine: {host}\n"
+               "Log line format: [IWEF]mmdd hh:mm:ss.uuuuuu threadid file:line] msg\n")
+    link = os.path.join(folder, f"caffe.{_SEVERITIES[severity]}")
+    with contextlib.suppress(OSError):
+        if os.path.islink(link):
+            os.unlink(link)
+        os.symlink(name, link)
+    return file
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return "invalid-user"
+
+
+def _flag(name: str) -> bool:
+    return os.environ.get(name, "")[:1] in tuple("tTyY1")
+
+
+def _number(name: str, default: int) -> int:
+    value = os.environ.get(name, "")
+    return int(value) if value.isdigit() else default

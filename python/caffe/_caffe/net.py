@@ -23,6 +23,7 @@ from .net_face import NetFace
 from .net_filter import filter_net
 from .net_init import NetBuilder
 from .net_weights import NetWeights
+from .parallel import NCCL
 from .proto_text import read_net_param_from_text
 
 
@@ -150,9 +151,9 @@ class Net(NetFace, NetWeights):
         """Call `function(layer_index)` before each layer's backward, also of layers that need none."""
         self._hooks["before_backward"].append(function)
 
-    def after_backward(self, function: Callable[[int], Any]) -> None:
-        """Call `function(layer_index)` after each layer's backward, also of layers that need none."""
-        self._hooks["after_backward"].append(function)
+    def after_backward(self, function: Callable[[int], Any] | NCCL) -> None:
+        """Call `function(layer_index)` after each layer's backward, also of layers that need none; or an NCCL's run."""
+        self._hooks["after_backward"].append(function.run if isinstance(function, NCCL) else function)
 
 
 _NEW = inspect.Signature([

@@ -257,6 +257,8 @@ class NetFace:
             labels = np.ascontiguousarray(labels[:, np.newaxis, np.newaxis, np.newaxis])
         reset(data, labels)
 
+    _set_input_arrays = set_input_arrays
+
 
 def _rows(name: str, array: np.ndarray) -> np.ndarray:
     if not array.shape:

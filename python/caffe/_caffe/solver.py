@@ -20,6 +20,7 @@ import numpy as np
 from . import common, log, solver_log, solver_state
 from .errors import SolverError
 from .net import Net
+from .parallel import NCCL
 from .proto_text import read_solver_param
 from .solver_nets import build_test_nets, build_train_net
 
@@ -282,10 +283,16 @@ class Solver:
     def add_callback(self, on_start: Any, on_gradients_ready: Any = None) -> None:
         """Call on_start() before each iteration's passes and on_gradients_ready() before its update.
 
+        Args:
+            on_start: a function, or an NCCL, which is both.
+            on_gradients_ready: a function; none with an NCCL.
+
         Raises:
-            SolverError: one argument only, an NCCL object; training on several GPUs is not there yet.
+            SolverError: other arguments.
         """
-        if on_gradients_ready is None:
-            raise SolverError("add_callback: got one argument (NCCL), which is not there yet; want two "
-                              "functions, on_start and on_gradients_ready")
+        if isinstance(on_start, NCCL) and on_gradients_ready is None:
+            on_start, on_gradients_ready = on_start.on_start, on_start.on_gradients_ready
+        if not callable(on_start) or not callable(on_gradients_ready):
+            raise SolverError(f"add_callback: got {on_start!r} and {on_gradients_ready!r}; want two functions, "
+                              "on_start and on_gradients_ready, or one NCCL object")
         self._callbacks.append((on_start, on_gradients_ready))
