@@ -131,7 +131,8 @@ def broken(kind):
     ("bias", ["'features.2'", "(3,)"]),
     ("other", ["no form known", "features.0.weight", "--from", "torchvision-vgg16"]),
 ])
-def test_what_does_not_fit_is_named(kind, words, tmp_path, capsys):
+def test_what_does_not_fit_is_named(kind, words, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("GLOG_minloglevel", "2")  # as the command sets it
     torch.save(broken(kind), tmp_path / "net.pth")
     assert main([str(tmp_path / "net.pth"), str(tmp_path / "net.caffemodel")]) == 1
     said = capsys.readouterr().err
