@@ -151,8 +151,8 @@ RECIPES: Dict[str, Recipe] = {
     "shapes-fcn32s": shapes("models/shapes-vgg16/shapes-vgg16-fcn.caffemodel", 0.008, 3200),
     "shapes-fcn16s": shapes(weights_of("shapes-fcn32s"), 0.006, 1600),
     "shapes-fcn8s": shapes(weights_of("shapes-fcn16s"), 0.004, 2400),
-    "shapes-alexnet": shapes_classifier(0.008, 1300),
-    "shapes-fcn-alexnet": shapes("models/shapes-alexnet/shapes-alexnet-fcn.caffemodel", 0.008, 8000),
+    "shapes-alexnet": shapes_classifier(0.008, 900),
+    "shapes-fcn-alexnet": shapes("models/shapes-alexnet/shapes-alexnet-fcn.caffemodel", 0.008, 5200),
     "shapes-googlenet": shapes_classifier(0.008, 650),
     "shapes-fcn-googlenet": shapes("models/shapes-googlenet/shapes-googlenet-fcn.caffemodel", 0.012, 4800),
 }
