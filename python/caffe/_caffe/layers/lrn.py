@@ -24,7 +24,8 @@ class LRNLayer(Layer):
         self.across = param.norm_region == param.ACROSS_CHANNELS
         # Caffe: WITHIN_CHANNEL is built of other layers, with 1 in the place of k.
         self.k = param.k if self.across else 1.0
-        self._scale = None  # k + alpha * mean of squares, of the last forward
+        self._window = self.size if self.across else self.size ** 2
+        self._scale = self._power = None  # of the last forward: k + alpha * mean of squares; its -beta
 
     def reshape(self, bottom, top):
         """Shape the top as the bottom, which has 4 axes."""
@@ -36,8 +37,9 @@ class LRNLayer(Layer):
     def forward(self, bottom, top):
         """Divide by the local energy to the power of beta."""
         x = bottom[0].read_data()
-        self._scale = self._mean(x * x).mul_(self.alpha).add_(self.k)
-        torch.mul(x, self._scale.pow(-self.beta), out=top[0].write_data())
+        self._scale = self._sum(x * x).mul_(self.alpha / self._window).add_(self.k)
+        self._power = _to_minus(self._scale, self.beta)
+        torch.mul(x, self._power, out=top[0].write_data())
 
     def backward(self, top, propagate_down, bottom):
         """Bottom diff = dy scale^-beta - 2 alpha beta x mean(dy x scale^(-beta - 1))."""
@@ -45,19 +47,29 @@ class LRNLayer(Layer):
         if not (self.across or propagate_down[0]):
             return
         x, dy = bottom[0].read_data(), top[0].read_diff()
-        power = self._scale.pow(-self.beta)
         # Caffe: across channels reads the top's data, within a channel the bottom's.
-        ratio = top[0].read_data() / self._scale if self.across else x * power / self._scale
-        spread = self._mean(ratio.mul_(dy)).mul_(x).mul_(-2 * self.alpha * self.beta)
-        torch.addcmul(spread, dy, power, out=bottom[0].write_diff())
+        ratio = top[0].read_data() / self._scale if self.across else x * self._power / self._scale
+        factor = -2 * self.alpha * self.beta / self._window
+        spread = self._sum(ratio.mul_(dy)).mul_(x).mul_(factor)
+        torch.addcmul(spread, dy, self._power, out=bottom[0].write_diff())
 
-    def _mean(self, x):
-        """Return sums over windows of local_size, zero outside, divided by the window's size."""
+    def _sum(self, x):
+        """Return sums over windows of local_size, zero outside."""
         reach = (self.size - 1) // 2
-        if self.across:
-            kernel, border = (self.size, 1, 1), [0, 0, 0, 0, reach, reach]
-        else:
+        if not self.across:
             # Caffe: pools with the padding counted, which at stride 1 makes every window full.
-            kernel, border = (1, self.size, self.size), [reach] * 4 + [0, 0]
-        padded = torch.nn.functional.pad(x.unsqueeze(1), border)  # (N, 1, C, H, W)
-        return torch.nn.functional.avg_pool3d(padded, kernel, 1).squeeze(1)
+            padded = torch.nn.functional.pad(x, [reach] * 4)
+            return torch.nn.functional.avg_pool2d(padded, self.size, 1, divisor_override=1)
+        total = x.clone()  # shifted sums: a third of the time of a pooling over three axes
+        for step in range(1, min(reach, x.shape[1] - 1) + 1):
+            total[:, step:] += x[:, :-step]
+            total[:, :-step] += x[:, step:]
+        return total
+
+
+def _to_minus(scale, beta):
+    """Return scale^-beta; roots are several times faster than powers, and 0.75 is the beta of all published nets."""
+    if beta == 0.75:
+        root = scale.rsqrt()
+        return root.sqrt().mul_(root)
+    return scale.pow(-beta)
