@@ -3,6 +3,8 @@
 Out:  BVLC's public names. Not here: definitions; they stand in the modules imported below.
 """
 
+from typing import Any
+
 from . import coord_map, draw, io, net_spec
 from ._caffe.blob import Blob
 from ._caffe.common import (
@@ -25,10 +27,11 @@ from ._caffe.layer_factory import layer_type_list
 from ._caffe.log import init_log, log
 from ._caffe.parallel import NCCL, has_nccl
 from ._caffe.timer import Timer
+from ._caffe.torch_layer import register_torch_layer
 from .classifier import Classifier
 from .detector import Detector
 from .net_spec import NetSpec, layers, params, to_proto
-from .proto.caffe_pb2 import LayerParameter, SolverParameter
+from .proto import caffe_pb2
 from .pycaffe import (
     AdaDeltaSolver,
     AdaGradSolver,
@@ -47,6 +50,12 @@ __all__ = [
     "LayerError", "LayerParameter", "NCCL", "NesterovSolver", "Net", "NetError", "NetSpec", "ProtoError",
     "RMSPropSolver", "SGDSolver", "SolverError", "SolverParameter", "TEST", "TRAIN", "Timer", "coord_map", "draw",
     "get_solver", "has_nccl", "init_log", "io", "layer_type_list", "layers", "log", "net_spec", "params",
-    "set_device", "set_mode_cpu", "set_mode_gpu", "set_multiprocess", "set_precision", "set_random_seed",
-    "set_solver_count", "set_solver_rank", "solver_count", "solver_rank", "to_proto",
+    "register_torch_layer", "set_device", "set_mode_cpu", "set_mode_gpu", "set_multiprocess", "set_precision",
+    "set_random_seed", "set_solver_count", "set_solver_rank", "solver_count", "solver_rank", "to_proto",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("LayerParameter", "SolverParameter"):  # as they are now: users' own layers make them anew
+        return getattr(caffe_pb2, name)
+    raise AttributeError(f"module 'caffe' has no attribute '{name}'")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -24,10 +25,12 @@ def input_transformer(net: Net, mean: np.ndarray | None, input_scale: float | No
     in_ = net.inputs[0]
     transformer = io.Transformer({in_: net.blobs[in_].shape})
     transformer.set_transpose(in_, (2, 0, 1))
-    for set_, value in ((transformer.set_mean, mean), (transformer.set_input_scale, input_scale),
-                        (transformer.set_raw_scale, raw_scale), (transformer.set_channel_swap, channel_swap)):
+    settings: tuple[tuple[Any, Any], ...] = (
+        (transformer.set_mean, mean), (transformer.set_input_scale, input_scale),
+        (transformer.set_raw_scale, raw_scale), (transformer.set_channel_swap, channel_swap))
+    for set_, value in settings:
         if value is not None:
-            set_(in_, value)  # type: ignore[operator]
+            set_(in_, value)
     return transformer
 
 
@@ -70,10 +73,10 @@ class Classifier(Net):
             raise ValueError("Classifier.predict: got no images, want a list of arrays H x W x K")
         height, width = (int(length) for length in self.image_dims)
         images = np.stack([io.resize_image(np.asarray(image), (height, width)) for image in inputs])
-        crops = io.oversample(images, self.crop_dims) if oversample else self._centres(images)
+        crops = io.oversample(list(images), tuple(self.crop_dims)) if oversample else self._centres(images)
         in_ = self.inputs[0]
-        caffe_in = np.stack([self.transformer.preprocess(in_, crop) for crop in crops])
-        predictions = self.forward_all(**{in_: caffe_in})[self.outputs[0]]
+        caffe_in: dict[str, Any] = {in_: np.stack([self.transformer.preprocess(in_, crop) for crop in crops])}
+        predictions = self.forward_all(**caffe_in)[self.outputs[0]]
         return predictions.reshape(len(inputs), 10, -1).mean(1) if oversample else predictions
 
     def _centres(self, images: np.ndarray) -> np.ndarray:

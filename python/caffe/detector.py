@@ -62,7 +62,8 @@ class Detector(Net):
                 found.append({"window": window, "filename": filename})
         if not crops:
             return []
-        predictions = self.forward_all(**{in_: np.stack(crops)})[self.outputs[0]]
+        caffe_in: dict[str, Any] = {in_: np.stack(crops)}
+        predictions = self.forward_all(**caffe_in)[self.outputs[0]]
         for row, prediction in zip(found, predictions, strict=True):
             row["prediction"] = prediction
         return found

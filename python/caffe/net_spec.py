@@ -18,6 +18,7 @@ parameter message, or, where that has no such field, of LayerParameter (name, in
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -29,9 +30,14 @@ _Layers = dict["Function", Any]  # each function once, with its LayerParameter, 
 
 def param_name_dict() -> dict[str, str]:
     """Map a layer type to the stem of its parameter field, as in {"InnerProduct": "inner_product"}."""
-    fields = caffe_pb2.LayerParameter.DESCRIPTOR.fields
+    return dict(_stems(caffe_pb2.LayerParameter))
+
+
+@functools.cache
+def _stems(layer_parameter: Any) -> dict[str, str]:
     return {field.message_type.name.removesuffix("Parameter"): field.name.removesuffix("_param")
-            for field in fields if field.name.endswith("_param") and field.message_type is not None}
+            for field in layer_parameter.DESCRIPTOR.fields
+            if field.name.endswith("_param") and field.message_type is not None}
 
 
 def to_proto(*tops: Top) -> Any:
@@ -138,7 +144,7 @@ class Function:
         layers[self] = layer
 
     def _assign(self, layer: Any, key: str, value: Any) -> None:
-        own = _PARAM_NAMES.get(self.type_name)
+        own = _stems(caffe_pb2.LayerParameter).get(self.type_name)
         if not key.endswith("param") and own is not None:
             own_param = getattr(layer, f"{own}_param")
             if key in own_param.DESCRIPTOR.fields_by_name:
@@ -237,6 +243,5 @@ class _Values:
         return getattr(self._message, name)
 
 
-_PARAM_NAMES = param_name_dict()
 layers: Any = Layers()
 params: Any = Parameters()

@@ -36,6 +36,7 @@ class Layer:
     auto_top_blobs = False
     may_run_in_place = True  # False: it still reads its bottom when its top is written
     any_strides: bool = False  # takes 4-D tensors whatever their strides: they may stand with channels last
+    need_backward = True  # of the net it stands in; set when that is built
     param_str = param_str_ = ""  # of a Python layer
 
     def __init__(self, layer_param: Any) -> None:

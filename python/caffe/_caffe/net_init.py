@@ -75,6 +75,8 @@ class NetBuilder:
             self._force_backward()
         self._allow_channels_last()
         w = self.wiring
+        for layer, needed in zip(w.layers, w.layer_need_backward, strict=True):
+            layer.need_backward = needed
         # Caffe: left-over blobs are a std::set, so outputs come in alphabetical order. net.cpp
         for name in sorted(self._available):
             w.output_ids.append(self._blob_id[name])

@@ -132,7 +132,8 @@ class NetWeights:
 
         param = caffe_pb2.NetParameter(name=self.name)
         for layer in self.layers:
-            param.layer.add().CopyFrom(layer.layer_param)
+            # by bytes: a layer registered since this net was built has made all message classes anew
+            param.layer.add().MergeFromString(layer.layer_param.SerializeToString())
         return param, [list(layer.blobs) for layer in self.layers]
 
 

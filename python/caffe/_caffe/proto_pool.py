@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 import struct
+import sys
 from typing import Any
 
 from google.protobuf import __version__ as protobuf_version
@@ -130,9 +131,27 @@ def _build_classes(pool: descriptor_pool.DescriptorPool) -> dict[str, Any]:
     return classes
 
 
-_POOL = descriptor_pool.DescriptorPool()
-_POOL.AddSerializedFile(build_file(SCHEMA, EXTENSIONS).SerializeToString())
+def _load(more: str) -> None:
+    global FILE
+    pool = descriptor_pool.DescriptorPool()
+    pool.AddSerializedFile(build_file(SCHEMA, f"{EXTENSIONS}\n{more}").SerializeToString())
+    FILE = pool.FindFileByName("caffe.proto")
+    MESSAGES.clear()
+    MESSAGES.update(_build_classes(pool))
+    ENUMS.update({name: EnumTypeWrapper(enum) for name, enum in FILE.enum_types_by_name.items()})
 
-FILE = _POOL.FindFileByName("caffe.proto")
-MESSAGES = _build_classes(_POOL)
-ENUMS = {name: EnumTypeWrapper(enum) for name, enum in FILE.enum_types_by_name.items()}
+
+def rebuild(more: str) -> None:
+    """Build all classes anew, with further tables; `caffe_pb2` then has the new ones.
+
+    FILE is another object afterwards: use it as `proto_pool.FILE`.
+    """
+    _load(more)
+    if (public := sys.modules.get(PUBLIC_MODULE)) is not None:
+        public.publish()
+
+
+FILE: Any = None
+MESSAGES: dict[str, Any] = {}
+ENUMS: dict[str, Any] = {}
+_load("")

@@ -15,8 +15,9 @@ from typing import Any, TypeVar
 from google.protobuf import text_format
 from google.protobuf.message import Message
 
+from . import proto_pool
 from .errors import ProtoError
-from .proto_pool import FILE, MESSAGES
+from .proto_pool import MESSAGES
 from .upgrade_proto import upgrade_net, upgrade_snapshot_prefix, upgrade_solver
 from .wire import sniff
 
@@ -117,10 +118,10 @@ def _count_braces(text: str) -> tuple[int, int]:
 def _did_you_mean(words: str) -> str:
     """The nearest known field or enum value, or all of them where none is near and they are few."""
     if found := _NO_FIELD.search(words):
-        known = [field.name for field in FILE.message_types_by_name[found[1]].fields]
+        known = [field.name for field in proto_pool.FILE.message_types_by_name[found[1]].fields]
     elif found := _NO_VALUE.search(words):
         owner, _, enum = found[1].rpartition(".")
-        table = FILE.message_types_by_name[owner] if owner else FILE
+        table = proto_pool.FILE.message_types_by_name[owner] if owner else proto_pool.FILE
         known = list(table.enum_types_by_name[enum].values_by_name)
     else:
         return ""

@@ -7,14 +7,21 @@ Not here: the schema (caffe/_caffe/schema.py); there is no generated code and no
 
 from typing import Any
 
-from .._caffe.proto_pool import ENUMS, FILE, MESSAGES
+from .._caffe import proto_pool
+from .._caffe.proto_pool import ENUMS, MESSAGES
 
-DESCRIPTOR = FILE
+DESCRIPTOR: Any = None
 
-globals().update(MESSAGES)
-for _name, _enum in ENUMS.items():
-    globals()[_name] = _enum
-    globals().update(_enum.items())
+
+def publish() -> None:
+    """Take over the classes as they are now; users' own layers add some."""
+    globals().update(DESCRIPTOR=proto_pool.FILE, **MESSAGES)
+    for name, enum in ENUMS.items():
+        globals()[name] = enum
+        globals().update(enum.items())
+
+
+publish()
 
 __all__ = ["DESCRIPTOR", *MESSAGES, *ENUMS, *(value for e in ENUMS.values() for value in e.keys())]
 
