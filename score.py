@@ -116,8 +116,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         print(compare(*args.compare))
         return 0
-    from data.weights import judge
     from nets.choice import choose
+    from nets.weights import judge
     from scoring.boundary import BoundaryBands
     from scoring.report import out_path, print_report, print_warnings, write_report
     from scoring.scored_net import open_split

@@ -18,7 +18,7 @@ if __name__ == "__main__":
 import argparse
 from collections.abc import Sequence
 
-from data import class_weights, convert, get, look, verify, weights
+from data import convert, get, look, verify
 from data.lmdb_pairs import command as lmdb_pairs
 from data.nyud import hha_files
 
@@ -28,9 +28,7 @@ COMMANDS = (
     verify,
     convert,
     hha_files,
-    weights,
     lmdb_pairs,
-    class_weights,
 )
 
 

@@ -1,8 +1,8 @@
-"""Emit the zoo's nets as prototxt files: python -m nets [NAME ...] --out models [--check]; or explain one.
+"""Emit the zoo's nets as prototxt files: python -m nets [NAME ...] --out models [--check].
 
 In:   names, a folder for the files, folders of data sets where they are elsewhere.
 Out:  OUT/NAME/{train,val,deploy}.prototxt, or with --check the list of files that differ from the zoo.
-Not here: what the nets say (zoo); `python -m nets explain` (explain).
+Not here: what the nets say (zoo); `python -m nets explain` (explain), `python -m nets weights` (weights).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from nets import explain
+from nets import explain, weights
 from nets.lmdb_feed import FOLDER, with_lmdb
 from nets.prototxt import is_fresh, write_prototxt
 from nets.zoo import DIRS, ZOO, emit, phases
@@ -29,6 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else list(argv)
     if words[:1] == ["explain"]:
         return explain.main(words[1:])
+    if words[:1] == ["weights"]:
+        return weights.main(words[1:])
     args = _arguments(words)
     dirs = {key: getattr(args, key) for key in DIRS}
     stale: list[Path] = []
@@ -50,7 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m nets", description="Emit the zoo's nets as prototxt files.",
-        epilog="`python -m nets explain NAME|FILE` says of a net why it pads and crops. Nets: " + ", ".join(ZOO))
+        epilog="`python -m nets explain NAME|FILE` says of a net why it pads and crops, `python -m nets weights NAME` "
+               "fetches released weights. Nets: " + ", ".join(ZOO))
     parser.add_argument("names", nargs="*", metavar="NAME", help="nets to emit (default: all)")
     parser.add_argument("--out", help="folder of the nets' folders (default: models, for LMDB models/lmdb)")
     parser.add_argument("--data", choices=("python", "lmdb"), default="python",

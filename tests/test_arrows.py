@@ -92,6 +92,13 @@ def test_own_images_are_at_the_top(name):
         assert not [i for i in imports_of(name) if starts(i, "own", "train")], name
 
 
+@pytest.mark.parametrize("name", [n for n in TOOLKIT if n.startswith(("data/", "layers/"))])
+def test_data_know_nothing_of_nets(name):
+    built_on_data = ("nets", "surgery", "solvers", "scoring", "inference", "score", "infer")
+    above = [i for i in imports_of(name) if starts(i, *built_on_data)]
+    assert not above, f"{name} imports what is built on data: {above}"
+
+
 def test_layers_has_no_init():
     assert not (ROOT / "layers" / "__init__.py").exists()
     # it would overwrite `from caffe import layers as L`

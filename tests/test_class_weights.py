@@ -9,10 +9,9 @@ import scipy.io
 from data_nets import layer_text, net_of
 
 import caffe
-from data.__main__ import main
-from data.class_weights import class_weights, count_pixels, save_matrix
 from data.whole import DataError
 from nets.blocks import segmentation_loss
+from scoring.class_weights import class_weights, count_pixels, main, save_matrix
 
 
 def sift_prototxt(root):
@@ -44,14 +43,14 @@ def test_weights_literal():
 
 def test_command_writes_a_matrix_that_the_loss_takes(tmp_path, capsys):
     out = tmp_path / "weights.binaryproto"
-    assert main(["weights-matrix", str(sift_prototxt(tmp_path)), str(out), "--label", "geo"]) == 0
+    assert main([str(sift_prototxt(tmp_path)), str(out), "--label", "geo"]) == 0
     assert f"{out}: 3 x 3, rule inverse-sqrt" in capsys.readouterr().out
     blob = caffe.proto.caffe_pb2.BlobProto.FromString(out.read_bytes())
     matrix = caffe.io.blobproto_to_array(blob)[0, 0]
     weights = class_weights(count_pixels(tmp_path / "net.prototxt", "geo"), "inverse-sqrt")
     np.testing.assert_allclose(matrix, np.diag(weights), rtol=1e-6)
     with pytest.raises(DataError, match="has no label top 'label', but sem, geo"):
-        main(["weights-matrix", str(tmp_path / "net.prototxt"), str(out)])
+        main([str(tmp_path / "net.prototxt"), str(out)])
 
 
 @pytest.mark.parametrize("normalize", [True, False])

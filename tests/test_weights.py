@@ -15,13 +15,14 @@ from file_server import serving
 
 import caffe
 from caffe.convert import convert
-from data import transfer, weights
-from data.__main__ import main
-from data.weight_rows import WEIGHTS, Converted, weights_row
+from data import transfer
 from data.whole import DataError
+from nets import weights
+from nets.__main__ import main
 from nets.choice import choose
 from nets.prototxt import write_prototxt
 from nets.record import Record, load_record, save_record
+from nets.weight_rows import WEIGHTS, Converted, weights_row
 from nets.zoo import ZOO, slimmed
 from tests.caffe import torchvision_nets as tv
 
@@ -261,4 +262,4 @@ def test_without_a_name_all_are_listed(capsys):
 def test_make_weights_name():
     done = subprocess.run(["make", "-n", "weights-voc-fcn8s", "FROM=a.pth", "FORCE=1"], cwd=ROOT, text=True,
                           capture_output=True)
-    assert "-m data weights voc-fcn8s --from a.pth --force" in done.stdout, done.stderr
+    assert "-m nets weights voc-fcn8s --from a.pth --force" in done.stdout, done.stderr

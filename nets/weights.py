@@ -1,8 +1,8 @@
-"""Fetch released weights: `python -m data weights NAME [--from FILE]`, `make weights-NAME`.
+"""Fetch released weights: `python -m nets weights NAME [--from FILE]`, `make weights-NAME`.
 
 In:   a name, a file the user has already (as released, or converted by others), the project's root.
 Out:  the caffemodel where infer.py, score.py and the trainings look for it, with its record.
-Not here: which weights there are (weight_rows.py), one download (download.py), how files are converted
+Not here: which weights there are (weight_rows.py), one download (data/download.py), how files are converted
     (caffe.convert), scoring.
 """
 
@@ -13,20 +13,20 @@ import contextlib
 import re
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from data.archives import move
 from data.download import Download, check, digests, fetch
 from data.sets import SETS
-from data.weight_rows import TOLERANCE, WEIGHTS, Weights, weights_row
 from data.whole import DataError, alone
 from nets import NetError
 from nets.prototxt import write_prototxt
 from nets.record import Head, Input, Record, load_record, record_path, save_record
+from nets.weight_rows import TOLERANCE, WEIGHTS, Weights, weights_row
 from nets.zoo import emit, inputs
 
-__all__ = ["WEIGHTS", "add_parser", "bring", "expected", "from_readme", "judge"]
+__all__ = ["WEIGHTS", "bring", "expected", "from_readme", "judge", "main"]
 
 DOWNLOADS = "data/downloads"
 SEG11VALID = ("seg11valid", 736)  # the split that scores were measured on, and its images
@@ -218,18 +218,15 @@ def _save_record(row: Weights, place: Path, origin: str) -> None:
                        scores=dict(row.expected), origin=origin, heads=heads, inputs=fed), place)
 
 
-def add_parser(commands: argparse._SubParsersAction) -> None:
-    """Add `weights` to the commands of `python -m data`."""
-    parser = commands.add_parser("weights", help="fetch or convert released weights")
+def main(argv: Sequence[str]) -> int:
+    """Run `python -m nets weights`; faults are raised."""
+    parser = argparse.ArgumentParser(prog="python -m nets weights", description="Fetch or convert released weights.")
     parser.add_argument("name", metavar="NAME", nargs="?", help="which; none: name all; or a model zoo's readme.md")
     parser.add_argument("--from", dest="from_file", type=Path, metavar="FILE",
                         help="a copy you have: caffemodel, .npz, .pth or .pt")
     parser.add_argument("--force", action="store_true", help="replace weights that were trained here")
     parser.add_argument("--root", type=Path, default=Path("."), help="the project's root (.)")
-    parser.set_defaults(run=_run)
-
-
-def _run(args: argparse.Namespace) -> int:
+    args = parser.parse_args(argv)
     if args.name is None:
         for row in WEIGHTS.values():
             known = ", ".join(row.download.checksums) or "checksum recorded at first use"

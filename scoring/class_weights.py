@@ -1,4 +1,6 @@
-"""Weights of classes: how often each occurs in a split, and the diagonal matrix that InfogainLoss takes.
+"""Weights of classes: how often each occurs in a split, as the matrix of InfogainLoss.
+
+Run:  python -m scoring.class_weights PROTOTXT FILE
 
 In:   the prototxt of a net, whose data layer names the split.
 Out:  a binaryproto (1, 1, K, K): row = label, weight on the diagonal, 0 elsewhere.
@@ -9,7 +11,16 @@ Source: inverse square root of the frequency; median frequency balancing (Eigen 
 
 from __future__ import annotations
 
+import sys
+
+import startup
+
+if __name__ == "__main__":
+    startup.ensure_environment()
+    startup.quiet_caffe()
+
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -78,17 +89,15 @@ def save_matrix(weights: np.ndarray, path: str | Path) -> None:
     write_whole(Path(path), lambda file: file.write(blob.SerializeToString()))
 
 
-def add_parser(commands: argparse._SubParsersAction) -> None:
-    """Add `weights-matrix`."""
-    parser = commands.add_parser("weights-matrix", help="weigh classes by how often they occur, for InfogainLoss")
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write the matrix; see --help."""
+    parser = argparse.ArgumentParser(prog="python -m scoring.class_weights", description=(
+        "Weigh classes by how often they occur, for InfogainLoss."))
     parser.add_argument("net", metavar="PROTOTXT", help="a net whose data layer names the split")
     parser.add_argument("out", metavar="FILE", help="binaryproto to write")
     parser.add_argument("--rule", choices=RULES, default=RULES[0], help=f"default: {RULES[0]}")
     parser.add_argument("--label", default="label", help="which label top (default: label; SIFT Flow: sem or geo)")
-    parser.set_defaults(run=_run)
-
-
-def _run(args: argparse.Namespace) -> int:
+    args = parser.parse_args(argv)
     counts = count_pixels(args.net, args.label)
     weights = class_weights(counts, args.rule)
     save_matrix(weights, args.out)
@@ -96,3 +105,7 @@ def _run(args: argparse.Namespace) -> int:
         print(f"{k:3} {count:12} pixels, weight {weight:.4f}" if count else f"{k:3} does not occur, weight 0")
     print(f"{args.out}: {len(counts)} x {len(counts)}, rule {args.rule}")
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit(startup.run(main))
