@@ -118,6 +118,23 @@ class DataTransformer:
             raise CaffeError(f"Specify either 1 mean_value or as many as channels: {shape[0]}; got {count}")
         return self._mean_values[:, np.newaxis, np.newaxis]
 
+    def mean_of_windows(self, channels: int) -> np.ndarray:
+        """Give the mean for crops that were made crop_size without `transform` (WindowData): (C or 1, S or 1, S or 1).
+
+        Raises:
+            CaffeError: a mean of other channels, or smaller than crop_size.
+        """
+        if self._mean is None:
+            mean = self._mean_for((channels, 0, 0))
+            return np.zeros((1, 1, 1), np.float32) if mean is None else mean
+        # Caffe: the middle of the columns says where to begin in both directions. window_data_layer.cpp
+        size, begin = self.crop_size, (self._mean.shape[2] - self.crop_size) // 2
+        middle = self._mean[:, max(begin, 0):begin + size, max(begin, 0):begin + size]
+        if middle.shape != (channels, size, size):
+            raise CaffeError(f"mean_file '{self._mean_file}' is of {' x '.join(map(str, self._mean.shape))} (channels, "
+                             f"rows, columns); crops want {channels} x {size} x {size} of it, from {begin} on")
+        return middle
+
 
 def _read_mean(path: str) -> np.ndarray:
     """Read the BlobProto in a mean_file as (C, H, W) float32."""

@@ -63,7 +63,7 @@ def decode_image(data: bytes, color: bool | None = None) -> np.ndarray:
             image.load()
             return _planes(image, color, _GREY_OF_PNG if image.format == "PNG" else _GREY)
     except _UNREADABLE as problem:
-        raise CaffeError(f"Could not decode the encoded image of a datum ({len(data)} bytes): {problem}") from problem
+        raise CaffeError(f"Could not decode the encoded image ({len(data)} bytes): {problem}") from problem
 
 
 def _planes(image: Image.Image, color: bool | None, grey: tuple[np.ndarray, int, int]) -> np.ndarray:
