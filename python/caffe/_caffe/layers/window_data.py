@@ -54,7 +54,8 @@ class WindowReader:
     def _cut(self, window: Window, mirrored: bool, out: np.ndarray) -> None:
         """Write one window into `out` (3, size, size), which is 0: what lies beyond the image stays so."""
         image, param = self._image(window.image), self._param
-        p = place(window, *image.shape[1:], out.shape[1], param.context_pad, param.crop_mode == "square", mirrored)
+        rows, columns = image.shape[1:]
+        p = place(window, rows, columns, out.shape[1], param.context_pad, param.crop_mode == "square", mirrored)
         pixels = resize(image[:, p.y1:p.y2 + 1, p.x1:p.x2 + 1], p.height, p.width)
         inside = np.s_[:, p.top:p.top + p.height, p.left:p.left + p.width]
         mean = self._transformer.mean_of_windows(image.shape[0])
