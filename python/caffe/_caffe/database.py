@@ -39,7 +39,9 @@ class Cursor:
         self._lmdb = _import_lmdb(path)
         environment = _use(_checked(path), self)
         try:
-            self._cursor = environment.begin(buffers=True).cursor()
+            transaction = environment.begin(buffers=True)
+            self.count: int = transaction.stat()["entries"]  # records in the database
+            self._cursor = transaction.cursor()
             if not self._cursor.first():
                 raise CaffeError(f"LMDB '{path}' is empty; fill it again (was its writing interrupted?)")
         except self._lmdb.Error as problem:
