@@ -208,9 +208,9 @@ def test_average_loss_is_the_mean_of_the_last():
     losses = []
     s.add_callback(lambda: None, lambda: losses.append(2 * float(s.net.blobs["loss"].data)))
     s.step(7)
-    np.testing.assert_allclose(s._smoothed_loss, np.mean(losses[-3:]), rtol=1e-5)
+    np.testing.assert_allclose(s.smoothed_loss, np.mean(losses[-3:]), rtol=1e-5)
     s.step(1)
-    np.testing.assert_allclose(s._smoothed_loss, losses[-1], rtol=1e-6)
+    np.testing.assert_allclose(s.smoothed_loss, losses[-1], rtol=1e-6)
 
 
 def test_states_stages_and_phases_of_solver_nets():

@@ -20,6 +20,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 _SEVERITIES = ("INFO", "WARNING", "ERROR", "FATAL")
@@ -30,6 +31,7 @@ class _State:
     initialized = False
     minimum: int | None = None  # set by init_log; None: as the environment says
     to_stderr: bool | None = None
+    before_line: Callable[[], None] | None = None  # takes away what else stands on the screen's last line
     files: dict[int, Any] = {}  # noqa: RUF012 - by severity, opened by the first line that needs one
 
 
@@ -44,6 +46,11 @@ def init_log(level: int | None = None, stderr: bool | None = None) -> None:
     _State.initialized = True
     _State.minimum = None if level is None else int(level)
     _State.to_stderr = None if stderr is None else bool(stderr)
+
+
+def before_lines(function: Callable[[], None] | None) -> None:
+    """Call `function()` before each line on standard error, or nothing any more; for progress lines."""
+    _State.before_line = function
 
 
 def enabled(level: int) -> bool:
@@ -83,6 +90,8 @@ def _write(level: int, text: str, where: str) -> None:
     to_files = _State.initialized and not (_State.to_stderr if _State.to_stderr is not None
                                            else _flag("GLOG_logtostderr"))
     if not to_files or level >= _number("GLOG_stderrthreshold", 2) or _flag("GLOG_alsologtostderr"):
+        if _State.before_line is not None:
+            _State.before_line()
         sys.stderr.write(line)
     if to_files:
         with _lock:

@@ -65,7 +65,7 @@ class Solver:
         self._iter = 0
         self._current_step = 0
         self._losses: list[float] = []
-        self._smoothed_loss = 0.0
+        self.smoothed_loss = 0.0
         self._mean_scores: list[np.ndarray] = [np.zeros(0, np.float32)] * len(self.test_nets)
         self._timer = solver_log.IterationTimer()
         self._warned = False
@@ -118,7 +118,7 @@ class Solver:
         start_iter = self._iter
         stop_iter = start_iter + int(iters)
         self._losses.clear()  # Caffe: the smoothed loss begins anew with every call
-        self._smoothed_loss = 0.0
+        self.smoothed_loss = 0.0
         self._stopped = False
         self._timer.start(start_iter)
         while self._iter < stop_iter:
@@ -149,7 +149,7 @@ class Solver:
         self._update_smoothed_loss(loss, start_iter)
         if display:
             lap = self._timer.lap(self._iter)
-            solver_log.display(net, self._iter, lap, param.display, self._smoothed_loss)
+            solver_log.display(net, self._iter, lap, param.display, self.smoothed_loss)
         for _, on_gradients_ready in self._callbacks:
             on_gradients_ready()
         self.apply_update()
@@ -172,10 +172,10 @@ class Solver:
         if len(self._losses) < average_loss:
             self._losses.append(loss)
             size = len(self._losses)
-            self._smoothed_loss = (self._smoothed_loss * (size - 1) + loss) / size
+            self.smoothed_loss = (self.smoothed_loss * (size - 1) + loss) / size
         else:
             index = (self._iter - start_iter) % average_loss
-            self._smoothed_loss += (loss - self._losses[index]) / average_loss
+            self.smoothed_loss += (loss - self._losses[index]) / average_loss
             self._losses[index] = loss
 
     def solve(self, resume_file: str | os.PathLike[str] | None = None) -> None:
@@ -204,7 +204,7 @@ class Solver:
         if param.display and self._iter % param.display == 0:
             loss = self.net.forward_from_to(0, len(self.net.layers) - 1)
             self._update_smoothed_loss(loss, start_iter)
-            log.info(f"Iteration {self._iter}, loss = {self._smoothed_loss:g}", "solver.cpp:327")
+            log.info(f"Iteration {self._iter}, loss = {self.smoothed_loss:g}", "solver.cpp:327")
         if param.test_interval and self._iter % param.test_interval == 0:
             self._test_all()
         log.info("Optimization Done.", "solver.cpp:332")

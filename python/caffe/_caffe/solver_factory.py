@@ -7,6 +7,7 @@ Not here: the solvers themselves.   Source: BVLC solver_factory.hpp.
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from .errors import SolverError
 from .proto_text import read_solver_param
@@ -24,8 +25,11 @@ def get_solver(param_file: str | os.PathLike[str]) -> Solver:
     Raises:
         SolverError: a type that is unknown; else as the solver's constructor.
     """
-    param = read_solver_param(os.fspath(param_file))
+    return solver_of(read_solver_param(os.fspath(param_file)), os.fspath(param_file))
+
+
+def solver_of(param: Any, source: str = "solver") -> Solver:
+    """Build the solver that a SolverParameter names; `source` is what messages call it, faults as `get_solver`."""
     if param.type not in SOLVERS:
-        raise SolverError(f"{os.fspath(param_file)}: Unknown solver type: {param.type} "
-                          f"(known types: {', '.join(SOLVERS)})")
+        raise SolverError(f"{source}: Unknown solver type: {param.type} (known types: {', '.join(SOLVERS)})")
     return SOLVERS[param.type].from_param(param)
