@@ -1,0 +1,102 @@
+"""upgrade_net_proto_text, upgrade_net_proto_binary, upgrade_solver_proto_text: old files in today's form.
+
+In:   a prototxt or caffemodel of any age.
+Out:  a new file in the current form; also where nothing had to be done, as Caffe does.
+Not here: the upgrade itself (_caffe.upgrade_proto).
+Source: BVLC tools/upgrade_net_proto_text.cpp and its two neighbours.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from google.protobuf.message import DecodeError, EncodeError
+
+from caffe.proto import caffe_pb2
+
+from .._caffe import log
+from .._caffe.caffemodel_writer import atomic_write
+from .._caffe.errors import ProtoError
+from .._caffe.proto_text import read_text
+from .._caffe.upgrade_proto import upgrade_net, upgrade_solver
+from .._caffe.wire import looks_like_text
+from .entry import tool
+
+_LIMIT = 1 << 31  # protobuf's, for one message
+
+
+def _two(argv: list[str], name: str, what: str) -> tuple[str, str]:
+    if any(word.lstrip("-") in ("help", "h") for word in argv if word.startswith("-")) or len(argv) != 2:
+        raise ValueError(f"Usage: {name} {what}_in {what}_out (got {len(argv)} arguments)")
+    return argv[0], argv[1]
+
+
+def _notice(name: str, source: str, before: Any, after: Any) -> None:
+    if before == after:
+        log.error(f"File already in latest proto format: {source}", f"{name}.cpp:31")
+
+
+def _write_text(path: str, message: Any) -> None:
+    with atomic_write(path) as file:
+        file.write(str(message).encode())
+
+
+@tool
+def net_text(argv: list[str]) -> int:
+    """Run upgrade_net_proto_text; gives the exit code."""
+    source, target = _two(argv, "upgrade_net_proto_text", "net_proto_file")
+    param = read_text(source, caffe_pb2.NetParameter())
+    upgraded = upgrade_net(param, source)
+    _notice("upgrade_net_proto_text", source, param, upgraded)
+    _write_text(target, upgraded)
+    log.info(f"Wrote upgraded NetParameter text proto to {target}", "upgrade_net_proto_text.cpp:41")
+    return 0
+
+
+@tool
+def net_binary(argv: list[str]) -> int:
+    """Run upgrade_net_proto_binary; gives the exit code."""
+    source, target = _two(argv, "upgrade_net_proto_binary", "net_proto_file")
+    param = _read_binary(source)
+    upgraded = upgrade_net(param, source)
+    _notice("upgrade_net_proto_binary", source, param, upgraded)
+    try:
+        data = upgraded.SerializeToString()
+    except EncodeError as problem:
+        raise ProtoError(f"{source}: it cannot be written in the current form ({problem}); it is of another Caffe, "
+                         "whose field numbers mean other things here") from problem
+    with atomic_write(target) as file:
+        file.write(data)
+    log.info(f"Wrote upgraded NetParameter binary proto to {target}", "upgrade_net_proto_binary.cpp:41")
+    return 0
+
+
+@tool
+def solver_text(argv: list[str]) -> int:
+    """Run upgrade_solver_proto_text; gives the exit code."""
+    source, target = _two(argv, "upgrade_solver_proto_text", "old_solver_proto_file")
+    param = read_text(source, caffe_pb2.SolverParameter())
+    upgraded = upgrade_solver(param, source)
+    _notice("upgrade_solver_proto_text", source, param, upgraded)
+    _write_text(target, upgraded)
+    log.info(f"Wrote upgraded SolverParameter text proto to {target}", "upgrade_solver_proto_text.cpp:43")
+    return 0
+
+
+def _read_binary(path: str) -> Any:
+    try:
+        data = Path(path).read_bytes()
+    except OSError as problem:
+        raise ProtoError(f"Could not open file {path} ({problem.strerror})") from problem
+    if not data or looks_like_text(data[:64]):
+        what = "empty" if not data else "text; upgrade_net_proto_text is for that"
+        raise ProtoError(f"{path}: the file is {what}; want a caffemodel")
+    if len(data) >= _LIMIT:
+        raise ProtoError(f"{path}: {len(data)} bytes; a message may have 2 GB at most. Nets read the weights as they "
+                         "are, without this tool")
+    try:
+        return caffe_pb2.NetParameter.FromString(data)
+    except DecodeError as problem:
+        raise ProtoError(f"{path}: Failed to parse it as a NetParameter ({problem}); is it a caffemodel, and "
+                         "whole?") from problem
