@@ -98,6 +98,15 @@ def run(main: Callable[[], int | None]) -> int:
         warnings.formatwarning = usual
 
 
+def tool(name: str) -> int:
+    """Run one of caffe.tools, for the file that stands under the tool's old name; gives its exit code."""
+    sys.path.insert(0, str(ROOT / "python"))
+    ensure_environment()
+    from importlib import import_module
+
+    return import_module(f"caffe.tools.{name}").main()
+
+
 def select_device(gpu: int | None) -> None:
     """Set caffe to the CPU (None) or to one GPU, never to anything but what was asked for.
 

@@ -1,0 +1,11 @@
+"""A training's log as tables, under its old name. The code: python/caffe/tools/parse_log.py."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import startup  # noqa: E402 - found only now
+
+if __name__ == "__main__":
+    sys.exit(startup.tool("parse_log"))
