@@ -118,10 +118,17 @@ class Detector(Net):
         return crop
 
     def configure_crop(self, context_pad: int | None) -> None:
-        """Set how much of the surroundings crops show, and the mean in the images' own order and range."""
+        """Set how much of the surroundings crops show, and the mean in the images' own order and range.
+
+        Raises:
+            ValueError: context as wide as the input.
+        """
         in_ = self.inputs[0]
         back = np.argsort(self.transformer.transpose[in_])
         self.crop_dims = np.array(self.blobs[in_].shape[1:])[back]
+        if context_pad and 2 * context_pad >= self.blobs[in_].width:
+            raise ValueError(f"context_pad {context_pad}: nothing of a window would show in an input of "
+                             f"{self.blobs[in_].width} pixels; want less than half of it")
         self.context_pad = context_pad
         if not context_pad:
             return

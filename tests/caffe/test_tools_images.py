@@ -106,17 +106,22 @@ def test_d56_detections_in_hdf5(folder):
         assert found["filename"].asstr()[2] == "pictures/b.png" and found["prediction"].shape == (3, 4)
 
 
+def test_context_as_wide_as_the_input_is_refused(folder, capsys):
+    assert detect.main([windows_file(WINDOWS), "out.csv", *NET, "--crop_mode", "list"]) == 1  # 16 of 8 pixels
+    assert "context_pad 16" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("text, output, words", [
     ("filename,ymin\na.png,1\n", "o.csv", "xmin"), (WINDOWS.replace("11", "x"), "o.csv", "'x'"),
     (WINDOWS, "o.txt", "Unknown output file type")])
 def test_detect_says_what_is_wrong(folder, capsys, text, output, words):
-    assert detect.main([windows_file(text), output, *NET, "--crop_mode", "list"]) == 1
+    assert detect.main([windows_file(text), output, *NET, "--crop_mode", "list", "--context_pad", "0"]) == 1
     assert words in capsys.readouterr().err
 
 
 def test_detect_names_the_module_for_selective_search(folder, capsys):
     Path("list.txt").write_text("pictures/a.png\n")
-    assert detect.main(["list.txt", "o.csv", *NET]) == 1
+    assert detect.main(["list.txt", "o.csv", *NET, "--context_pad", "1"]) == 1
     assert "selective_search_ijcv_with_python" in capsys.readouterr().err
 
 

@@ -59,10 +59,15 @@ def write_detections(path: str, found: list[dict[str, Any]]) -> None:
 
 def _write_hdf5(file: Any, names: list[str], windows: np.ndarray, scores: np.ndarray) -> None:
     # DEVIATION D56: Caffe writes a table of pandas.
-    import h5py
+    try:
+        import h5py
+    except ImportError as problem:
+        raise ImportError("detect.py writes .h5 with h5py; pip install h5py, or write a .csv") from problem
 
-    with h5py.File(file, "w") as tables:
+    whole = io.BytesIO()  # HDF5 also reads what it writes
+    with h5py.File(whole, "w") as tables:
         tables["filename"], tables["window"], tables["prediction"] = names, windows, scores
+    file.write(whole.getvalue())
 
 
 @tool
