@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import caffe
+from caffe._caffe import hdf5_files
 from tests.bvlc import run_bvlc
 
 NET = """
@@ -293,3 +294,11 @@ def test_set_input_arrays_wants_a_memory_data_layer():
     with pytest.raises(caffe.NetError, match="first layer is a MemoryDataLayer"):
         caffe.Net("net.prototxt", caffe.TEST).set_input_arrays(np.zeros((1, 1, 1, 1), np.float32),
                                                                np.zeros(1, np.float32))
+
+
+def test_weights_of_thousands_of_layers_are_written(tmp_path):
+    # HDF5 reads back its tables of names while it writes
+    layers = [(f"a_layer_with_a_long_name_{i}", {0: np.full((3, 3), i, np.float32)}) for i in range(2000)]
+    hdf5_files.write_net(str(tmp_path / "many.h5"), layers)
+    found = dict(hdf5_files.read_net(str(tmp_path / "many.h5")))
+    assert len(found) == 2000 and found["a_layer_with_a_long_name_1999"][0][0, 0] == 1999

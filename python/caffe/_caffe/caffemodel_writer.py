@@ -97,7 +97,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Any]:
     name = os.fspath(path)
     part = f"{name}.{os.getpid()}.part"
     try:
-        with open(part, "wb") as file:
+        with open(part, "w+b") as file:  # HDF5 also reads what it writes
             yield file
         os.replace(part, name)
     except OSError as error:

@@ -64,10 +64,8 @@ def _write_hdf5(file: Any, names: list[str], windows: np.ndarray, scores: np.nda
     except ImportError as problem:
         raise ImportError("detect.py writes .h5 with h5py; pip install h5py, or write a .csv") from problem
 
-    whole = io.BytesIO()  # HDF5 also reads what it writes
-    with h5py.File(whole, "w") as tables:
+    with h5py.File(file, "w") as tables:
         tables["filename"], tables["window"], tables["prediction"] = names, windows, scores
-    file.write(whole.getvalue())
 
 
 @tool
