@@ -10,7 +10,7 @@ from PIL import Image
 
 import caffe
 from caffe._caffe.image_files import read_image, resize
-from caffe._caffe.layers.image_data import _split
+from caffe._caffe.image_lists import split_line
 from caffe.proto import caffe_pb2
 from tests.caffe.two_caffes import both, ours
 
@@ -93,9 +93,9 @@ def test_pixels_labels_order_and_draws_are_genuine_caffes(root):
 
 
 def test_a_line_is_parted_at_its_last_blank():
-    assert _split("a b.jpg -12") == ("a b.jpg", -12)
-    assert _split("a  3") == ("a ", 3)  # the name keeps its blanks
-    assert _split("a.jpg") == ("a.jpg", 0)  # Caffe: no label counts 0
+    assert split_line("a b.jpg -12") == ("a b.jpg", -12)
+    assert split_line("a  3") == ("a ", 3)  # the name keeps its blanks
+    assert split_line("a.jpg") == ("a.jpg", 0)  # Caffe: no label counts 0
 
 
 def test_resizing_is_literal():

@@ -22,9 +22,9 @@ from .._caffe import common, log
 from .._caffe.database_writer import DatabaseWriter
 from .._caffe.errors import CaffeError
 from .._caffe.image_files import read_image
+from .._caffe.image_lists import read_list
 from .entry import tool
 from .flags import Flag, Help, parse, show_help
-from .image_lists import read_list
 from .progress import Progress
 
 USAGE = """Convert a set of images to the leveldb/lmdb format used as input for Caffe.
@@ -129,8 +129,9 @@ def read_datum(path: str, label: int, options: SimpleNamespace, encoding: str = 
         # Caffe: `encoded` is written although it is false. io.cpp, CVMatToDatum
         return caffe_pb2.Datum(channels=image.shape[0], height=image.shape[1], width=image.shape[2],
                                data=image.tobytes(), label=label, encoded=False)
-    whole = (image.shape[0] == 3) == (not options.gray) and not height and not width
-    data = Path(path).read_bytes() if whole and _is_of_type(path, encoding) else encode(image, encoding)
+    # Caffe: with -gray, too, a file of that type is stored as it is, in colour. io.cpp, ReadImageToDatum
+    whole = not height and not width and _is_of_type(path, encoding)
+    data = Path(path).read_bytes() if whole else encode(image, encoding)
     return caffe_pb2.Datum(data=data, label=label, encoded=True)
 
 

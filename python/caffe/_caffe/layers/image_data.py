@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .. import common, log
 from ..data_transformer import DataTransformer
+from ..errors import CaffeError
 from ..image_files import read_image
+from ..image_lists import read_list
 from ..layer_factory import register_layer
 from ..prefetching_layer import BatchReader, PrefetchingLayer
 from ..rng import RNG
@@ -89,14 +89,9 @@ class ImageDataLayer(PrefetchingLayer):
     def _read_list(self, source: str) -> list[tuple[str, int]]:
         log.info(f"Opening file {source}", "image_data_layer.cpp:36")
         try:
-            with Path(source).open(encoding="utf-8", errors="surrogateescape", newline="\n") as file:
-                lines = [_split(line.removesuffix("\n")) for line in file]
-        except (OSError, ValueError) as problem:
-            self.fail(f"Failed to open source file: {source!r} ({problem}); image_data_param.source wants a text file "
-                      "of lines `path label`")
-        if not lines:
-            self.fail(f"File is empty: {source}; want lines `path label`")
-        return lines
+            return read_list(source)
+        except CaffeError as problem:
+            self.fail(str(problem))
 
     def _skipped(self, rand_skip: int, count: int) -> int:
         skip = common.rng().rand(rand_skip)
@@ -104,14 +99,3 @@ class ImageDataLayer(PrefetchingLayer):
         if skip >= count:
             self.fail(f"Not enough points to skip: rand_skip {rand_skip} drew {skip}, the list has {count} images")
         return skip
-
-
-def _split(line: str) -> tuple[str, int]:
-    """Part a line at its last blank.
-
-    Caffe: atoi reads the label, so that what is no number counts 0; a line without a blank is a path whole.
-    """
-    name, blank, label = line.rpartition(" ")
-    number = re.match(r"[ \t\n\v\f\r]*([+-]?[0-9]+)", label)
-    value = int(number[1]) if number else 0
-    return (name if blank else line), (value + 2**31) % 2**32 - 2**31

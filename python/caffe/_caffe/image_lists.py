@@ -1,0 +1,40 @@
+"""Lists of images as Caffe reads them: a path, a blank, a whole number on each line.
+
+In:   a text file.   Out:  (path, label) of each line.
+Not here: images.    Source: BVLC tools/convert_imageset.cpp, image_data_layer.cpp.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from .errors import CaffeError
+
+
+def read_list(source: str) -> list[tuple[str, int]]:
+    """Read a list.
+
+    Raises:
+        CaffeError: no such file, or no line in it.
+    """
+    try:
+        with Path(source).open(encoding="utf-8", errors="surrogateescape", newline="\n") as file:
+            lines = [split_line(line.removesuffix("\n")) for line in file]
+    except (OSError, ValueError) as problem:  # ValueError: a NUL in the path
+        raise CaffeError(f"Failed to open source file: {source!r} ({getattr(problem, 'strerror', problem)}); want a "
+                         "text file of lines `path label`") from problem
+    if not lines:
+        raise CaffeError(f"File is empty: {source}; want lines `path label`")
+    return lines
+
+
+def split_line(line: str) -> tuple[str, int]:
+    """Part a line at its last blank.
+
+    Caffe: atoi reads the label, so that what is no number counts 0; a line without a blank is a path whole.
+    """
+    name, blank, label = line.rpartition(" ")
+    number = re.match(r"[ \t\n\v\f\r]*([+-]?[0-9]+)", label)
+    value = int(number[1]) if number else 0
+    return (name if blank else line), (value + 2**31) % 2**32 - 2**31
