@@ -29,6 +29,8 @@ _NEURONS = [
     *_neuron("Log", "base: 0.5 scale: -1 shift: 4"),
     *_neuron("PReLU"), *_neuron("PReLU", "channel_shared: true"),
     *_neuron("PReLU", 'filler { type: "uniform" min: -1 max: 1 }'), Case("prelu_vector", 'type: "PReLU"', [(3, 4)]),
+    *(Case(f"{kind.lower()}_{name}", f'type: "{kind}"', [shape])
+      for kind in ("Sigmoid", "TanH") for name, shape in (("vector", (5,)), ("scalar", ()))),
     *_neuron("Swish"), *_neuron("Swish", "beta: 2.5"), *_neuron("Swish", "beta: 0"),
     Case("absval", 'type: "AbsVal"', _X, kinds=("ties",)), Case("absval_vector", 'type: "AbsVal"', [(5,)]),
     Case("absval_scalar", 'type: "AbsVal"', [()]),
@@ -73,6 +75,10 @@ def _mvn(name, text="", shape=(2, 3, 2, 4), **more):
 
 
 _ITEMS = [
+    Case("silence_one", 'type: "Silence"', [(2, 3, 4, 5)], tops=0),
+    Case("silence_scalar", 'type: "Silence"', [()], tops=0),
+    *(Case(f"input_{name}", f'type: "Input" input_param {{ shape {{ {dims} }} }}', backward=False)
+      for name, dims in (("five_axes", "dim: 2 dim: 1 dim: 3 dim: 1 dim: 2"), ("scalar", ""))),
     _embed("plain", "num_output: 4"), _embed("no_bias", "num_output: 2 bias_term: false", (6,)),
     _embed("filled", 'num_output: 3 weight_filler { type: "xavier" } bias_filler { value: 2 }', (2, 2, 1)),
     Case("filter", 'type: "Filter"', [(6, 3), (6, 1)], kinds=("values", "flags"), learn=(0,)),
@@ -129,6 +135,10 @@ def _loss(kind, name, text, shapes, kinds=(), learn=None, labels=0):
                 labels=labels)
 
 
+def _gain(name, text, shapes, labels):
+    return _loss("InfogainLoss", name, text, shapes, ("values", f"index:{labels}", "unit"), learn=(0,))
+
+
 _PAIRS = ((6, 4), (6, 4), (6,))
 _LOSSES = [
     _loss("HingeLoss", "l1", "", ((5, 4), (5,)), labels=4),
@@ -148,6 +158,12 @@ _LOSSES = [
       for mode in ("FULL", "VALID", "BATCH_SIZE", "NONE")),
     _loss("SigmoidCrossEntropyLoss", "normalize", "loss_param { ignore_label: 0 normalize: true }",
           ((3, 2), (3, 2)), ("values", "index:2")),
+    _gain("plain", "", ((4, 3), (4,), (1, 1, 3, 3)), 3),
+    _gain("map", "loss_weight: 2", ((2, 5, 2, 3), (2, 1, 2, 3), (5, 5)), 5),
+    _gain("axis", "infogain_loss_param { axis: -1 } loss_param { normalization: FULL }", ((2, 3, 4), (2, 3), (16,)), 4),
+    _gain("ignore", "loss_param { ignore_label: 1 normalization: NONE }", ((6, 3), (6,), (9,)), 3),
+    _loss("EuclideanLoss", "vector", "", ((5,), (5,))),
+    _loss("EuclideanLoss", "weight", "loss_weight: -0.5", ((2, 1, 3), (2, 3))),
 ]
 
 

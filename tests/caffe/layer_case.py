@@ -91,8 +91,11 @@ def build(case: Case) -> tuple:
     return layer, bottom, top
 
 
-def run(case: Case) -> dict[str, np.ndarray]:
-    """Run a case forward twice and backward once; the arrays carry the oracle's names."""
+def run(case: Case, stale: float | None = 7) -> dict[str, np.ndarray]:
+    """Run a case forward twice and backward once; the arrays carry the oracle's names.
+
+    Before backward the bottoms' diffs are `stale`, as in the oracle's run; None leaves what forward put there.
+    """
     layer, bottom, top = build(case)
     out = {}
     for i, blob in enumerate(layer.blobs):
@@ -107,8 +110,8 @@ def run(case: Case) -> dict[str, np.ndarray]:
             layer.forward(bottom, top)
     out.update({f"top{i}": blob.data.copy() for i, blob in enumerate(top)})
     if case.backward:
-        for blob in bottom:
-            blob.diff[...] = 7
+        for blob in bottom if stale is not None else []:
+            blob.diff[...] = stale
         for i, blob in enumerate(top):
             blob.diff[...] = values(f"{case.name}/d{i}", blob.shape)
         wanted = [layer.allow_force_backward(i) if case.learn is None else i in case.learn
