@@ -62,8 +62,10 @@ def bring(name: str, root: Path = Path("."), from_file: Path | None = None, *, f
             print(f"{place}: there already")
             _save_record(row, place, origin)
         else:
-            get = _convert if from_file is not None and from_file.suffix.lower() in CONVERTED else _fetch
-            path, origin = get(row, from_file, root)
+            if from_file is not None and from_file.suffix.lower() in CONVERTED:
+                path, origin = _convert(row, from_file, root)
+            else:
+                path, origin = _fetch(row, from_file, root)
             place.unlink(missing_ok=True)  # before its record changes; the new one is there, whole
             _save_record(row, place, origin)
             move(path, place)
