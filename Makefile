@@ -19,7 +19,7 @@ phases = $(if $(filter nyud% siftflow%,$(1)),trainval test,train val)
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help setup data nets mine fcn32s fcn16s fcn8s test check bench
+.PHONY: help setup data nets mine fcn32s fcn16s fcn8s test check bench layer-table
 
 help:
 	@echo "make fcn32s && make fcn16s && make fcn8s   train and score the three nets, coarse to fine"
@@ -31,6 +31,7 @@ help:
 	@echo "make mine IMAGES=folder LABELS=folder   train on your own images (docs/own-images.md)"
 	@echo "make nets     write models/*/*.prototxt anew from nets/ and solvers/"
 	@echo "make test     the tests;  make check: ruff, mypy, tests, nets fresh"
+	@echo "make layer-table  measure every layer anew and write the table of docs/caffe.md"
 	@echo "make bench    times and memory on this machine"
 	@echo "Variables: DATASET=shapes|voc (now $(DATASET))  GPU=N (now: $(or $(GPU),the CPU))"
 	@echo "           VOC=folder (now $(VOC))  SQUEEZENET=caffemodel"
@@ -135,6 +136,9 @@ check: $(SETUP)
 	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 --cov --cov-report=term:skip-covered
 	@$(PYTHON) -m nets --out models --check
 	@$(PYTHON) -m solvers --out models --check
+
+layer-table: $(SETUP)  # on a machine with a GPU its columns, too
+	@OMP_NUM_THREADS=1 $(PYTHON) -m tests.caffe.layer_table
 
 bench: $(SETUP)
 	@$(PYTHON) -m bench.step

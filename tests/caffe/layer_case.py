@@ -1,7 +1,7 @@
 """One layer in one setting, held against genuine Caffe: what goes in, and our side of the answer.
 
 In:   nothing; the inputs of a case are drawn from its name.
-Out:  Case; inputs(case); run(case) -> {array's name: values} as the oracle names them.
+Out:  Case; inputs(case); run(case) -> {array's name: values} as the oracle names them; relative, how far apart.
 Not here: the cases (elementary_cases.py, spatial_cases.py, ...), genuine Caffe's side
       (tests/reference/record_layers.py), the comparison (test_layer_cases.py).
 """
@@ -121,3 +121,11 @@ def run(case: Case, stale: float | None = 7) -> dict[str, np.ndarray]:
         out.update({f"bottom_diff{i}": blob.diff.copy() for i, blob in enumerate(bottom)})
         out.update({f"param_diff{i}": blob.diff.copy() for i, blob in enumerate(layer.blobs)})
     return out
+
+
+def relative(got: np.ndarray, want: np.ndarray) -> float:
+    """Return the largest difference, relative to the largest finite value wanted; NaN and infinities must agree."""
+    assert got.shape == want.shape, f"shape {got.shape}, want {want.shape}"
+    same = (got == want) | (np.isnan(got) & np.isnan(want))
+    gap = np.abs(np.where(same, 0, got) - np.where(same, 0, want)).max(initial=0)
+    return float(gap / max(np.abs(want[np.isfinite(want)]).max(initial=0), 1e-30))

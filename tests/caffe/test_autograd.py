@@ -14,7 +14,7 @@ from google.protobuf import text_format
 
 from caffe.proto import caffe_pb2
 from tests.caffe.formulas import FORMULAS
-from tests.caffe.layer_case import Case, build, inputs, run, values
+from tests.caffe.layer_case import Case, build, inputs, relative, run, values
 from tests.caffe.layer_types import NO_GRADIENT, TYPES, case_type
 from tests.reference.record_layers import FAMILIES
 
@@ -49,12 +49,6 @@ EXCEPTIONS = {
 # to sum over in front of its axis (scale_layer.cpp, Backward_cpu).
 OVERWRITTEN = {"parameter_matrix", "parameter_scalar", "parameter_map",
                *(f"scale_{name}{place}" for name in ("row", "one", "head", "all") for place in ("", "_in_place"))}
-
-
-def relative(got, want):
-    """Return the largest difference, relative to the largest value wanted."""
-    assert got.shape == want.shape
-    return float(np.abs(got - want).max(initial=0) / max(np.abs(want).max(initial=0), 1e-30))
 
 
 def differences(case):

@@ -105,6 +105,12 @@ def load(family: str) -> dict[str, np.ndarray]:
     return answers
 
 
+def answers_of(case: Case, answers: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the arrays of one case, without its name."""
+    prefix = f"{case.name}/"
+    return {name.removeprefix(prefix): value for name, value in answers.items() if name.startswith(prefix)}
+
+
 def record(family: str) -> None:
     """Write the answers of a family, through a temporary name."""
     answers = ask_oracle(family)

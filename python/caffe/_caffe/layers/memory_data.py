@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from .. import log
+from ..data_transformer import DataTransformer
 from ..errors import NetError
 from ..layer import Layer
 from ..layer_factory import register_layer
@@ -29,6 +30,8 @@ class MemoryDataLayer(Layer):
         if 0 in self.shape:
             self.fail("batch_size, channels, height, and width must be specified and positive in memory_data_param; "
                       f"got {self.shape}")
+        # Caffe: arrays are not transformed, yet a seed is drawn for what would be. base_data_layer.cpp
+        DataTransformer(self.layer_param.transform_param, self.phase).init_rand()
         top[0].reshape(*self.shape)
         top[1].reshape(self.shape[0])
         self.data = None
