@@ -1,0 +1,67 @@
+"""`python -m caffe.py2 SCRIPT [args]`: see the package's docstring.
+
+In:   a script of Python 2. Out: its own output and exit code; 1 after an exception, 2 without a script.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from types import ModuleType, TracebackType
+
+from .loader import Loader, install
+
+USAGE = "usage: python -m caffe.py2 SCRIPT [args]   (runs a script of Python 2, docs/py2.md)"
+HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+
+
+def main(argv: list[str]) -> int:
+    """Run argv[0] with the arguments behind it."""
+    if not argv or argv[0] in ("-h", "--help"):
+        print(USAGE, file=sys.stdout if argv else sys.stderr)
+        return 0 if argv else 2
+    path = os.path.abspath(argv[0])
+    if path.endswith(".ipynb"):
+        print(f"py2: {argv[0]} is a notebook; want a script (jupyter nbconvert --to script)", file=sys.stderr)
+        return 2
+    sys.argv[:] = argv
+    folder = os.path.dirname(os.path.realpath(path))
+    sys.path[:] = [folder, *sys.path[0 if sys.flags.safe_path else 1:]]
+    install()
+    module = sys.modules["__main__"] = ModuleType("__main__")
+    loader = Loader("__main__", path)
+    vars(module).update(__file__=path, __loader__=loader)
+    try:
+        loader.exec_module(module)
+    except (Exception, KeyboardInterrupt) as error:
+        return _report(error, path)
+    return 0
+
+
+def _report(error: BaseException, path: str) -> int:
+    """Say what went wrong: the script's own lines of the traceback, or one line if it never began."""
+    own = error.__traceback__
+    while own is not None and own.tb_frame.f_code.co_filename != path:
+        own = own.tb_next
+    if own is not None:
+        sys.excepthook(type(error), error.with_traceback(_without_ours(own)), own)
+        return 130 if isinstance(error, KeyboardInterrupt) else 1
+    what = f"{type(error).__name__}: {error}"
+    if isinstance(error, SyntaxError):
+        what = f"{error.filename}, line {error.lineno}: {error.msg}\n    {(error.text or '').strip()}"
+    print(f"py2: {what}", file=sys.stderr)
+    return 1
+
+
+def _without_ours(traceback: TracebackType) -> TracebackType:
+    """Cut where division.py and the like begin: the script's line above them is what failed."""
+    step: TracebackType | None = traceback
+    while step is not None:
+        if step.tb_next is not None and step.tb_next.tb_frame.f_code.co_filename.startswith(HERE):
+            step.tb_next = None
+        step = step.tb_next
+    return traceback
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

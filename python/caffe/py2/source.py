@@ -1,0 +1,165 @@
+"""The text of a Python 2 module becomes code for Python 3, with the lines of that text.
+
+In:   bytes of a source file. Out: a code object; SyntaxError where neither Python can read it.
+Not here: names that Python 3 lacks (names.py), finding modules (loader.py).
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import io
+import re
+import tokenize
+from collections.abc import Iterable
+from types import CodeType
+from typing import Any
+
+FIXERS = ("apply", "dict", "except", "exec", "funcattrs", "has_key", "metaclass", "methodattrs", "ne", "next",
+          "nonzero", "numliterals", "paren", "print", "raise", "repr", "sys_exc", "throw", "tuple_params", "unicode",
+          "xreadlines")
+DIVISOR, EXEC = "__py2_divisor__", "__py2_source__"  # names among the module's builtins, see names.py
+ONLY_PYTHON_3 = (ast.JoinedStr, ast.AnnAssign, ast.Nonlocal, ast.AsyncFunctionDef, ast.NamedExpr, ast.YieldFrom,
+                 ast.MatMult)
+
+
+def to_code(data: bytes, path: str, in_package: bool = False) -> CodeType:
+    """Code of a module.
+
+    Args:
+        data: the file's bytes; Python's coding line counts.
+        path: its name, for tracebacks.
+        in_package: its plain imports may mean its neighbours.
+
+    Raises:
+        SyntaxError: neither Python 2 nor Python 3 can read it; with the line of the file.
+    """
+    text = _decoded(data, path)
+    try:
+        later = ast.parse(text, path)
+    except (SyntaxError, ValueError):
+        later = None
+    if later is None or not any(_is_only_python_3(node) for node in ast.walk(later)):
+        try:
+            later = _from_python_2(text, path, in_package)
+        except SyntaxError:
+            if later is None:
+                raise
+    return compile(later, path, "exec", dont_inherit=True)
+
+
+def _decoded(data: bytes, path: str) -> str:
+    try:
+        encoding = tokenize.detect_encoding(io.BytesIO(data).readline)[0]
+        text = io.TextIOWrapper(io.BytesIO(data), encoding, newline=None).read()
+    except (UnicodeDecodeError, SyntaxError) as error:
+        raise SyntaxError(f"cannot decode the file ({error}); want a coding line", (path, 1, None, None)) from None
+    return text if text.endswith("\n") else text + "\n"
+
+
+def _is_only_python_3(node: ast.AST) -> bool:
+    """Whether Python 2 refuses it: the file is Python 3's and means what that says."""
+    if isinstance(node, ast.ImportFrom):
+        return node.module == "__future__" and any(alias.name == "annotations" for alias in node.names)
+    if isinstance(node, ast.arguments):
+        arguments = [*node.posonlyargs, *node.args, *node.kwonlyargs]
+        return bool(node.kwonlyargs or node.posonlyargs) or any(one.annotation for one in arguments)
+    if isinstance(node, ast.FunctionDef) and node.returns or isinstance(node, ast.Raise) and node.cause:
+        return True
+    return isinstance(node, ONLY_PYTHON_3)
+
+
+def _from_python_2(text: str, path: str, in_package: bool) -> ast.Module:
+    new, lines = _fixed(text, path, in_package)
+    try:
+        tree = ast.parse(new, path)
+    except TabError:  # Python 2 counts a tab as up to eight blanks
+        return _from_python_2(re.sub(r"^[ \t]+", lambda blank: blank[0].expandtabs(8), text, flags=re.M), path,
+                              in_package)
+    except SyntaxError as error:
+        _refuse(text, path, lines.get(error.lineno or 1, 1), error.msg)
+    floors = not any(isinstance(node, ast.ImportFrom) and node.module == "__future__"
+                     and any(alias.name == "division" for alias in node.names) for node in tree.body)
+    return _Meaning(lines, floors).visit(tree)
+
+
+@functools.cache
+def _tool(names: Iterable[str]) -> Any:
+    try:
+        from fissix.refactor import RefactoringTool
+    except ImportError:
+        raise ImportError("scripts of Python 2 need the package fissix: pip install fissix") from None
+    return RefactoringTool([f"fissix.fixes.fix_{name}" for name in names])
+
+
+def _fixed(text: str, path: str, in_package: bool) -> tuple[str, dict[int, int]]:
+    """The text in Python 3's syntax, and for each of its lines the line it comes from."""
+    tool = _tool((*FIXERS, "import") if in_package else FIXERS)
+    from fissix.pgen2.parse import ParseError
+    from fissix.pgen2.tokenize import TokenError
+    try:
+        tree = tool.refactor_string(text, path)
+    except ParseError as error:
+        _refuse(text, path, error.context[1][0])
+    except TokenError as error:
+        _refuse(text, path, error.args[1][0], error.args[0])
+    except IndentationError as error:
+        _refuse(text, path, error.lineno or 1, error.msg)
+    lines: dict[int, int] = {}
+    line = old = 1
+    for leaf in tree.leaves():
+        line += leaf.prefix.count("\n")
+        old = leaf.lineno or old  # what a fixer put in has no line of its own
+        after = line + leaf.value.count("\n")
+        lines.update((i, lines.get(i, old + i - line)) for i in range(line, after + 1))
+        line = after
+    return str(tree), lines
+
+
+def _refuse(text: str, path: str, line: int, why: str = "invalid syntax") -> Any:
+    rows = text.splitlines()
+    row = rows[min(line, len(rows)) - 1] if rows else ""
+    raise SyntaxError(f"{why}; neither Python 2 nor Python 3 can read this", (path, line, None, row)) from None
+
+
+_WITH_LINE = (ast.expr, ast.stmt, ast.excepthandler, ast.arg, ast.keyword, ast.alias)
+
+
+class _Meaning(ast.NodeTransformer):
+    """Python 2's meaning where the syntax is the same: division, exec, tostring; the lines of its text."""
+
+    def __init__(self, lines: dict[int, int], floors: bool) -> None:
+        self.lines, self.floors = lines, floors
+
+    def visit(self, node: ast.AST) -> Any:
+        if isinstance(node, _WITH_LINE):
+            node.lineno = node.end_lineno = self.lines.get(node.lineno, node.lineno)
+            node.col_offset = node.end_col_offset = -1  # columns of the new text would mark the wrong words
+        return super().visit(node)
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
+        self.generic_visit(node)
+        node.right = self._divisor(node.op, node.right)
+        return node
+
+    def visit_AugAssign(self, node: ast.AugAssign) -> ast.AST:
+        self.generic_visit(node)
+        node.value = self._divisor(node.op, node.value)
+        return node
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        self.generic_visit(node)
+        if isinstance(node.func, ast.Name) and node.func.id == "exec" and node.args:
+            node.args[0] = self._call(EXEC, node.args[0])
+        elif isinstance(node.func, ast.Attribute) and node.func.attr == "tostring" and not node.args:
+            node.func.attr = "tobytes"  # of arrays, until NumPy 2.3
+        return node
+
+    def _divisor(self, op: ast.operator, value: ast.expr) -> ast.expr:
+        known = isinstance(value, ast.Constant) and not isinstance(value.value, int)
+        return self._call(DIVISOR, value) if isinstance(op, ast.Div) and self.floors and not known else value
+
+    @staticmethod
+    def _call(name: str, value: ast.expr) -> ast.expr:
+        function = ast.copy_location(ast.Name(name, ast.Load()), value)
+        return ast.copy_location(ast.Call(function, [value], []), value)
