@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 
 from .division import divisor
-from .source import DIVISOR, EXEC, to_code
+from .source import DIVISOR, FILE, SOURCE, to_code
 
 
 def _map(function: Callable | None, *iterables: Iterable) -> list:
@@ -63,12 +63,6 @@ def _sorted(iterable: Iterable, cmp: Callable | None = None, key: Callable | Non
 
 def _open(name: Any, mode: str = "r", *args: Any, **more: Any) -> Any:
     return builtins.open(name, mode.replace("U", "") or "r", *args, **more)
-
-
-def _execfile(path: str, names: dict | None = None, local: dict | None = None) -> None:
-    names = inspect.stack()[1].frame.f_globals if names is None else names
-    names.setdefault("__builtins__", builtins_of_python_2())
-    getattr(builtins, "exec")(to_code(Path(path).read_bytes(), path), names, local)  # noqa: B009 - what execfile is
 
 
 class StringIO(io.BytesIO):
@@ -105,9 +99,10 @@ def _dump(value: Any, file: Any, protocol: int = 0) -> None:
 @functools.cache
 def builtins_of_python_2() -> dict[str, Any]:
     """The builtins of a module of Python 2; other modules keep theirs."""
-    return {**vars(builtins), DIVISOR: divisor, EXEC: _source,
+    return {**vars(builtins), DIVISOR: divisor, SOURCE: _source,
+            FILE: lambda path: to_code(Path(path).read_bytes(), path),
             "apply": lambda function, args=(), named=None: function(*args, **(named or {})),
-            "basestring": str, "buffer": memoryview, "cmp": lambda a, b: (a > b) - (a < b), "execfile": _execfile,
+            "basestring": str, "buffer": memoryview, "cmp": lambda a, b: (a > b) - (a < b),
             "file": _open, "filter": _filter, "input": lambda prompt="": ast.literal_eval(builtins.input(prompt)),
             "intern": sys.intern, "long": int, "map": _map, "open": _open, "range": lambda *a: list(range(*a)),
             "raw_input": builtins.input, "reduce": functools.reduce, "reload": importlib.reload, "round": _round,

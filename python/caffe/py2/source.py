@@ -18,7 +18,7 @@ from typing import Any
 FIXERS = ("apply", "dict", "except", "exec", "funcattrs", "has_key", "metaclass", "methodattrs", "ne", "next",
           "nonzero", "numliterals", "paren", "print", "raise", "repr", "sys_exc", "throw", "tuple_params", "unicode",
           "xreadlines")
-DIVISOR, EXEC = "__py2_divisor__", "__py2_source__"  # names among the module's builtins, see names.py
+DIVISOR, SOURCE, FILE = "__py2_divisor__", "__py2_source__", "__py2_file__"  # among the builtins, names.py
 ONLY_PYTHON_3 = (ast.JoinedStr, ast.AnnAssign, ast.Nonlocal, ast.AsyncFunctionDef, ast.NamedExpr, ast.YieldFrom,
                  ast.MatMult)
 
@@ -149,8 +149,9 @@ class _Meaning(ast.NodeTransformer):
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
-        if isinstance(node.func, ast.Name) and node.func.id == "exec" and node.args:
-            node.args[0] = self._call(EXEC, node.args[0])
+        if isinstance(node.func, ast.Name) and node.func.id in ("exec", "execfile") and node.args:
+            node.args[0] = self._call(SOURCE if node.func.id == "exec" else FILE, node.args[0])
+            node.func.id = "exec"
         elif isinstance(node.func, ast.Attribute) and node.func.attr == "tostring" and not node.args:
             node.func.attr = "tobytes"  # of arrays, until NumPy 2.3
         return node
