@@ -175,28 +175,28 @@ def _unmet(fn: Function, layers: _Layers) -> Iterator[Function]:
 class NetSpec:
     """A set of named Tops; assign by attribute or by item, the order of assignment is kept."""
 
-    _tops: dict[str, Any]
+    tops: dict[str, Any]
 
     def __init__(self) -> None:
-        super().__setattr__("_tops", {})
+        super().__setattr__("tops", {})
 
     def __setattr__(self, name: str, value: Any) -> None:
-        self._tops[name] = value
+        self.tops[name] = value
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)  # copy, pickle and inspect ask for these
-        return self._tops[name]
+        return self.tops[name]
 
     def __setitem__(self, key: str, value: Any) -> None:
-        self._tops[key] = value
+        self.tops[key] = value
 
     def __getitem__(self, item: str) -> Any:
-        return self._tops[item]
+        return self.tops[item]
 
     def to_proto(self) -> Any:
         """Give the NetParameter of all layers the named Tops need, each under its name."""
-        return _net(tuple(self._tops.values()), {top: name for name, top in self._tops.items()})
+        return _net(tuple(self.tops.values()), {top: name for name, top in self.tops.items()})
 
 
 def _net(tops: tuple[Any, ...], names: dict[Any, str]) -> Any:

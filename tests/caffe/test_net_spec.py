@@ -150,3 +150,12 @@ def test_assign_proto_goes_deep():
     assign_proto(solver, "test_iter", 5)
     assert [layer.name for layer in solver.net_param.layer] == ["a", "b"] and list(solver.test_iter) == [5]
     assert list(solver.net_param.layer[0].bottom) == ["x"]
+
+
+def test_tops_can_be_looked_at_and_taken_away():
+    n = caffe.NetSpec()
+    n.a = caffe.layers.DummyData(shape=dict(dim=[2]))
+    n.b = caffe.layers.ReLU(n.a)
+    assert list(n.tops) == ["a", "b"] and n.tops["b"] is n.b
+    del n.tops["b"]
+    assert [layer.name for layer in n.to_proto().layer] == ["a"]
