@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
+import sys
 from pathlib import Path
 
 import lmdb
@@ -126,12 +128,13 @@ def test_an_image_that_cannot_be_read_is_named_and_left_out(folder, capsys):
     (["images/", "empty.txt", "db"], "File is empty"), (["images/", "list.txt", "taken"], "mkdir taken failed"),
     (["images/", "list.txt", "no/where/db"], "mkdir no/where/db failed"),
     (["images", "list.txt", "db"], "with a slash at its end"),
-    (["-backend", "leveldb", "images/", "list.txt", "db"], "writes no LevelDB"),
+    (["-backend", "leveldb", "images/", "list.txt", "db"], "pip install plyvel"),
     (["-backend", "x", "images/", "list.txt", "db"], "backend 'x'"),
     (["-encode_type", "xyz", "images/", "list.txt", "db"], "none of the 5"),
     (["-check_size", "images/", "sizes.txt", "db"], "Incorrect data field size"),
     (["-resize", "images/", "list.txt", "db"], "unknown command line flag 'resize'")])
-def test_convert_says_what_is_wrong_and_leaves_nothing(folder, capsys, argv, words):
+def test_convert_says_what_is_wrong_and_leaves_nothing(folder, capsys, monkeypatch, argv, words):
+    monkeypatch.setitem(sys.modules, "plyvel", None)
     Path("empty.txt").write_text("")
     Path("taken").mkdir()
     Image.fromarray(PIXELS[0][:5]).save("images/flat.png")
@@ -187,10 +190,12 @@ def test_mean_of_encoded_images_and_without_a_file(folder, capsys):
 
 
 @pytest.mark.parametrize("argv, words", [
-    ([], "got 0 arguments"), (["none"], "LMDB 'none' does not exist"), (["-backend", "leveldb", "db"], "want lmdb"),
+    ([], "got 0 arguments"), (["none"], "LMDB 'none' does not exist"),
+    (["-backend", "x", "db"], "want lmdb or leveldb"), (["-backend", "leveldb", "db"], "pip install plyvel"),
     (["sizes"], "record '00000001_flat.png' of LMDB 'sizes'"), (["broken"], "record '1' of LMDB 'broken'"),
     (["db", "no/where/mean"], "Could not write file no/where/mean")])
-def test_mean_says_what_is_wrong(folder, capsys, argv, words):
+def test_mean_says_what_is_wrong(folder, capsys, monkeypatch, argv, words):
+    monkeypatch.setitem(sys.modules, "plyvel", None)
     convert()
     Image.fromarray(PIXELS[0][:5]).save("images/flat.png")
     Path("list.txt").write_text("1.png 0\nflat.png 0\n")
@@ -199,6 +204,45 @@ def test_mean_says_what_is_wrong(folder, capsys, argv, words):
         database.put(b"1", b"no datum")
     capsys.readouterr()
     assert compute_image_mean.main(argv) == 1
+    assert words in error(capsys)
+
+
+# -- LevelDB -----------------------------------------------------------------------------------------
+
+
+def test_leveldb_is_written_and_read_as_lmdb_is(folder):
+    pytest.importorskip("plyvel", reason="LevelDB needs the package plyvel")
+    assert convert("-backend", "leveldb", target="level") == convert(target="db") == 0
+    assert compute_image_mean.main(["-backend", "leveldb", "level", "level.mean"]) == 0
+    assert compute_image_mean.main(["db", "db.mean"]) == 0
+    assert Path("level.mean").read_bytes() == Path("db.mean").read_bytes()
+    shutil.copytree("level", "theirs")  # a LevelDB belongs to one process at a time
+    texts = [DATA.format(name, "true", 0, 0).replace("backend: LMDB", "").replace("size: 5", "size: 3")
+             for name in ("level", "theirs")]  # LevelDB is what a net means that names no backend
+    Path("ours.prototxt").write_text(texts[0])
+    Path("theirs.prototxt").write_text(texts[1])
+    theirs = run_bvlc(f"""
+        import os
+        os.chdir({str(folder)!r})
+        net = caffe.Net("theirs.prototxt", caffe.TEST)
+        for i in range(4):
+            net.forward()
+            out["d%d" % i], out["l%d" % i] = net.blobs["d"].data.copy(), net.blobs["l"].data.copy()
+        """)
+    for net in [caffe.Net("ours.prototxt", caffe.TEST) for _ in range(2)]:  # two nets share a database
+        for i in range(4):
+            net.forward()
+            for blob in "dl":
+                np.testing.assert_array_equal(net.blobs[blob].data, theirs[f"{blob}{i}"])
+
+
+@pytest.mark.parametrize("harm, words", [
+    (lambda folder: None, "no LevelDB in it"), (lambda folder: Path(folder, "CURRENT").write_text("x"), "LevelDB")])
+def test_a_damaged_leveldb_is_named(folder, capsys, harm, words):
+    pytest.importorskip("plyvel", reason="LevelDB needs the package plyvel")
+    Path("level").mkdir()
+    harm("level")
+    assert compute_image_mean.main(["-backend", "leveldb", "level"]) == 1
     assert words in error(capsys)
 
 
@@ -251,10 +295,11 @@ def test_features_are_the_blobs_item_by_item(features):
     (["net.caffemodel", "net.prototxt", "none", "out", "1", "lmdb"], "Unknown feature blob name none"),
     (["net.caffemodel", "net.prototxt", "ip", "out", "many", "lmdb"], "num_mini_batches 'many'"),
     (["net.caffemodel", "net.prototxt", "ip", "db", "1", "lmdb"], "mkdir db failed"),
-    (["net.caffemodel", "net.prototxt", "ip", "out", "1", "leveldb"], "writes no LevelDB"),
+    (["net.caffemodel", "net.prototxt", "ip", "out", "1", "leveldb"], "pip install plyvel"),
     (["net.caffemodel", "net.prototxt", "ip", "out", "1", "lmdb", "TPU"], "want CPU or GPU"),
     (["none.caffemodel", "net.prototxt", "ip", "out", "1", "lmdb"], "none.caffemodel")])
-def test_features_say_what_is_wrong(features, capsys, words, message):
+def test_features_say_what_is_wrong(features, capsys, monkeypatch, words, message):
+    monkeypatch.setitem(sys.modules, "plyvel", None)
     capsys.readouterr()
     assert extract_features.main(words) == 1
     assert message in error(capsys)

@@ -2,7 +2,7 @@
 
 In:   the folder of an LMDB database (data.mdb in it).
 Out:  Cursor: key and value of the present record, `next`.
-Not here: what a record holds (datum), writing databases.
+Not here: what a record holds (datum), LevelDB (leveldb), writing databases (database_writer).
 Source: BVLC db_lmdb.cpp, data_layer.cpp (Next).
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +35,12 @@ class Cursor:
         CaffeError: no such folder, no LMDB in it, no record in that, or the lmdb package is missing.
     """
 
+    kind = "LMDB"
+
     def __init__(self, path: str) -> None:
         self.path = path
         self._lmdb = _import_lmdb(path)
-        environment = _use(_checked(path), self)
+        environment = use(_checked(path), self, _open)
         try:
             transaction = environment.begin(buffers=True)
             self.count: int = transaction.stat()["entries"]  # records in the database
@@ -66,14 +69,14 @@ class Cursor:
             raise CaffeError(f"LMDB '{self.path}' is damaged after record '{self.key}': {problem}") from problem
 
 
-def _use(path: str, cursor: Cursor) -> Any:
-    """Give the environment of a folder, which stays open as long as the cursor lives."""
+def use(path: str, cursor: object, opener: Callable[[str], Any]) -> Any:
+    """Give the environment of a folder, opened once; it stays open as long as a cursor on it lives."""
     real = os.path.realpath(path)
     with _lock:
         _users[real] = _users.get(real, 0) + 1
         weakref.finalize(cursor, _release, real)
         if real not in _environments:
-            _environments[real] = _open(path)
+            _environments[real] = opener(path)
         return _environments[real]
 
 

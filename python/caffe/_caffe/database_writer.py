@@ -1,17 +1,19 @@
-"""LMDB databases, written whole: under another name until the last record is in.
+"""Databases, written whole: under another name until the last record is in.
 
 In:   keys and values, in the order of the keys or not.
 Out:  a folder that Data layers, ours and genuine Caffe's, read.
-Not here: reading (database), what a record holds (datum).   Source: BVLC db_lmdb.cpp.
+Not here: reading (database), LevelDB (leveldb), what a record holds (datum).   Source: BVLC db_lmdb.cpp.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from types import TracebackType
 
 from .errors import CaffeError
+from .leveldb import LevelDBStore
 
 _EVERY = 1000  # records in a transaction
 _MAP_SIZE = 1 << 30  # bytes to begin with; a full map is doubled
@@ -24,31 +26,29 @@ class DatabaseWriter:
 
     Args:
         path: folder of the database to be; must not be there.
-        backend: "lmdb".
+        backend: "lmdb" or "leveldb", in letters of any case.
 
     Raises:
-        CaffeError: another backend, a path that is taken or cannot be written, the lmdb package is missing.
+        CaffeError: another backend, a path that is taken or cannot be written, the backend's package is missing.
     """
 
     def __init__(self, path: str, backend: str = "lmdb") -> None:
-        if backend.lower() != "lmdb":
-            raise CaffeError(f"backend '{backend}': want lmdb" + ("; this Caffe writes no LevelDB, and Data layers of "
-                             "every Caffe read LMDB with `backend: LMDB`" if backend.lower() == "leveldb" else ""))
-        try:
-            import lmdb
-        except ImportError as problem:
-            raise CaffeError("the package lmdb is missing; pip install lmdb") from problem
-        self._lmdb, self.path, self.count = lmdb, path.rstrip("/") or path, 0
+        if backend.lower() not in _STORES:
+            raise CaffeError(f"backend '{backend}': want {' or '.join(_STORES)}")
+        self.path, self.count = path.rstrip("/") or path, 0
         self._part = f"{self.path}.{os.getpid()}.part"
+        self._waiting: list[tuple[bytes, bytes]] = []
         if os.path.lexists(self.path):
             raise CaffeError(f"mkdir {self.path} failed: it is there already; remove it or choose another name")
         try:
             os.mkdir(self._part)
-            self._env = lmdb.open(self._part, map_size=_MAP_SIZE, meminit=False, sync=False)
-        except (OSError, lmdb.Error) as problem:
-            reason = getattr(problem, "strerror", None) or problem
-            raise CaffeError(f"mkdir {self.path} failed: {reason}; choose a place that can be written") from problem
-        self._waiting: list[tuple[bytes, bytes]] = []
+            self._store: LmdbStore | LevelDBStore = _STORES[backend.lower()](self._part)
+        except (OSError, CaffeError) as problem:
+            shutil.rmtree(self._part, ignore_errors=True)
+            if isinstance(problem, CaffeError):
+                raise
+            raise CaffeError(f"mkdir {self.path} failed: {problem.strerror or problem}; choose a place that can be "
+                             "written") from problem
 
     def __enter__(self) -> DatabaseWriter:
         return self
@@ -58,34 +58,64 @@ class DatabaseWriter:
         self._waiting.append((key, value))
         self.count += 1
         if len(self._waiting) >= _EVERY:
-            self._commit()
+            self._write()
 
-    def _commit(self) -> None:
+    def _write(self) -> None:
+        try:
+            self._store.write(self._waiting)
+        except self._store.error as problem:
+            raise CaffeError(f"database '{self.path}' cannot be written ({problem}); free some space and repeat the "
+                             "command") from problem
+        self._waiting.clear()
+
+    def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        whole = False
+        try:
+            if kind is None:
+                self._write()
+                whole = True
+        finally:
+            self._store.close(whole)
+            if whole:
+                os.rename(self._part, self.path)
+            shutil.rmtree(self._part, ignore_errors=True)
+
+
+class LmdbStore:
+    """A new LMDB, in a folder that is there."""
+
+    def __init__(self, path: str) -> None:
+        try:
+            import lmdb
+        except ImportError as problem:
+            raise CaffeError("the package lmdb is missing; pip install lmdb") from problem
+        self._lmdb = lmdb
+        self.error = (lmdb.Error, OSError)
+        try:
+            self._env = lmdb.open(path, map_size=_MAP_SIZE, meminit=False, sync=False)
+        except lmdb.Error as problem:
+            raise OSError(str(problem)) from problem
+
+    def write(self, records: Sequence[tuple[bytes, bytes]]) -> None:
+        """Add records in one transaction; a map that is full is doubled."""
         while True:
             try:
                 with self._env.begin(write=True) as transaction:
-                    for key, value in self._waiting:
+                    for key, value in records:
                         transaction.put(key, value)
-                self._waiting.clear()
                 return
             except self._lmdb.MapFullError:
                 self._env.set_mapsize(2 * self._env.info()["map_size"])
             except self._lmdb.BadValsizeError as problem:
-                raise CaffeError(f"LMDB '{self.path}': a key is empty or longer than {self._env.max_key_size()} bytes; "
-                                 "shorten the names") from problem
-            except self._lmdb.Error as problem:
-                raise CaffeError(f"LMDB '{self.path}' cannot be written ({problem}); free some space and repeat the "
-                                 "command") from problem
+                raise CaffeError(f"a key is empty or longer than {self._env.max_key_size()} bytes; shorten the "
+                                 "names") from problem
 
-    def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None,
-                 trace: TracebackType | None) -> None:
-        try:
-            if kind is None:
-                self._commit()
-                self._env.sync(True)
-            self._env.close()
-            if kind is None:
-                os.rename(self._part, self.path)
-        finally:
-            self._env.close()
-            shutil.rmtree(self._part, ignore_errors=True)
+    def close(self, whole: bool) -> None:
+        """Close the database; what is `whole` is on the disk when this ends."""
+        if whole:
+            self._env.sync(True)
+        self._env.close()
+
+
+_STORES: dict[str, type[LmdbStore] | type[LevelDBStore]] = {"lmdb": LmdbStore, "leveldb": LevelDBStore}

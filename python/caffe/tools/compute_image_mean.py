@@ -18,6 +18,7 @@ from .._caffe.caffemodel_writer import write_blob
 from .._caffe.database import Cursor
 from .._caffe.datum import datum_array
 from .._caffe.errors import CaffeError
+from .._caffe.leveldb import CURSORS, LevelDBCursor
 from .entry import tool
 from .flags import Flag, Help, parse, show_help
 from .progress import Progress
@@ -25,7 +26,7 @@ from .progress import Progress
 USAGE = """Compute the mean_image of a set of images given by a leveldb/lmdb
 Usage:
     compute_image_mean [FLAGS] INPUT_DB [OUTPUT_FILE]"""
-FLAGS = [Flag("backend", "lmdb", "the backend (lmdb) containing the images")]
+FLAGS = [Flag("backend", "lmdb", "the backend (lmdb, leveldb) containing the images")]
 
 
 @tool
@@ -37,9 +38,9 @@ def main(argv: list[str]) -> int:
         return show_help(text)
     if len(options.words) not in (1, 2):
         raise ValueError(f"compute_image_mean: got {len(options.words)} arguments, want INPUT_DB [OUTPUT_FILE]")
-    if options.backend.lower() != "lmdb":
-        raise ValueError(f"-backend {options.backend}: want lmdb")
-    mean = compute(options.words[0])
+    if options.backend.lower() not in CURSORS:
+        raise ValueError(f"-backend {options.backend}: want {' or '.join(CURSORS)}")
+    mean = compute(options.words[0], options.backend.lower())
     if len(options.words) == 2:
         log.info(f"Write to {options.words[1]}", "compute_image_mean.cpp:102")
         write_blob(options.words[1], mean[np.newaxis], legacy=True)
@@ -51,13 +52,13 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def compute(path: str) -> np.ndarray:
+def compute(path: str, backend: str = "lmdb") -> np.ndarray:
     """Give the mean of a database's images, (C, H, W) float32, added up and divided in float32 as Caffe does.
 
     Raises:
         CaffeError: no such database, a record that is no image, images of several sizes.
     """
-    cursor = Cursor(path)
+    cursor = CURSORS[backend](path)
     total: np.ndarray | None = None
     log.info("Starting iteration", "compute_image_mean.cpp:66")
     with Progress(0, cursor.count, "image") as progress:
@@ -66,9 +67,9 @@ def compute(path: str) -> np.ndarray:
             image = _image(cursor)
             total = np.zeros(image.shape, np.float32) if total is None else total
             if image.shape != total.shape:
-                raise CaffeError(f"record '{cursor.key}' of LMDB '{path}': Incorrect data field size: it is of "
-                                 f"{image.shape} (channels, height, width), the first of {total.shape}; a mean image "
-                                 "wants one size, for which convert_imageset has -resize_height and -resize_width")
+                raise CaffeError(f"record '{cursor.key}' of {cursor.kind} '{path}': Incorrect data field size: it is "
+                                 f"of {image.shape} (channels, height, width), the first of {total.shape}; want one "
+                                 "size, for which convert_imageset has -resize_height and -resize_width")
             total += image
             if (i + 1) % 10000 == 0:
                 log.info(f"Processed {i + 1} files.", "compute_image_mean.cpp:90")
@@ -79,8 +80,8 @@ def compute(path: str) -> np.ndarray:
     return total / np.float32(cursor.count)
 
 
-def _image(cursor: Cursor) -> np.ndarray:
+def _image(cursor: Cursor | LevelDBCursor) -> np.ndarray:
     try:
         return datum_array(caffe_pb2.Datum.FromString(cursor.value))
     except (DecodeError, CaffeError) as problem:
-        raise CaffeError(f"record '{cursor.key}' of LMDB '{cursor.path}': {problem}") from problem
+        raise CaffeError(f"record '{cursor.key}' of {cursor.kind} '{cursor.path}': {problem}") from problem

@@ -1,7 +1,7 @@
 """convert_imageset: images that a list names, into a database of Datums for Data layers.
 
 In:   convert_imageset [FLAGS] ROOTFOLDER/ LISTFILE DB_NAME; each line of the list: a path, a blank, a number.
-Out:  an LMDB with the keys and Datums that genuine Caffe writes.
+Out:  an LMDB or LevelDB with the keys and Datums that genuine Caffe writes.
 Not here: reading images (_caffe.image_files), the database (_caffe.database_writer).
 Source: BVLC tools/convert_imageset.cpp, util/io.cpp (ReadImageToDatum).
 """
@@ -35,7 +35,7 @@ The root folder is put before each path of the list as it is, so it ends with a 
 FLAGS = [
     Flag("gray", False, "when this option is on, treat images as grayscale ones"),
     Flag("shuffle", False, "randomly shuffle the order of images and their labels"),
-    Flag("backend", "lmdb", "the backend (lmdb) for storing the result"),
+    Flag("backend", "lmdb", "the backend (lmdb, leveldb) for storing the result"),
     Flag("resize_width", 0, "width images are resized to"),
     Flag("resize_height", 0, "height images are resized to"),
     Flag("check_size", False, "when this option is on, check that all the datum have the same size"),

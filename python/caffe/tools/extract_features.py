@@ -1,7 +1,7 @@
 """extract_features: blobs of a net, item by item, into databases.
 
 In:   extract_features WEIGHTS NET BLOB[,BLOB...] DB[,DB...] NUM_MINI_BATCHES DB_TYPE [CPU|GPU] [DEVICE_ID].
-Out:  for each blob an LMDB: key 0000000000 and on, a Datum of floats for each item.
+Out:  for each blob an LMDB or LevelDB: key 0000000000 and on, a Datum of floats for each item.
 Not here: nets, databases.   Source: BVLC tools/extract_features.cpp.
 """
 
@@ -73,7 +73,7 @@ def extract(net: Net, blobs: dict[str, str], batches: int, backend: str = "lmdb"
         net: a net with data of its own.
         blobs: name of a blob by path of the database to make.
         batches: forward passes.
-        backend: "lmdb".
+        backend: "lmdb" or "leveldb".
     """
     log.info("Extracting Features", "extract_features.cpp:136")
     with ExitStack() as stack:

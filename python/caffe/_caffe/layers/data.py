@@ -1,4 +1,4 @@
-"""Data: batches of Datums from an LMDB database. Source: BVLC data_layer.cpp, base_data_layer.cpp."""
+"""Data: batches of Datums from a database, LMDB or LevelDB. Source: BVLC data_layer.cpp, base_data_layer.cpp."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from ..database import Cursor
 from ..datum import datum_array
 from ..errors import CaffeError
 from ..layer_factory import register_layer
+from ..leveldb import CURSORS, LevelDBCursor
 from ..prefetching_layer import BatchReader, PrefetchingLayer
 from ..proto_pool import MESSAGES
 
@@ -18,7 +19,8 @@ from ..proto_pool import MESSAGES
 class RecordReader(BatchReader):
     """Reads records of a database, every solver those of its rank."""
 
-    def __init__(self, cursor: Cursor, transformer: DataTransformer, batch_size: int, phase: int) -> None:
+    def __init__(self, cursor: Cursor | LevelDBCursor, transformer: DataTransformer, batch_size: int,
+                 phase: int) -> None:
         super().__init__(transformer, batch_size)
         self.cursor = cursor
         # Caffe: every solver takes the records of its rank; in TEST only rank 0 runs, so nothing is skipped.
@@ -32,7 +34,7 @@ class RecordReader(BatchReader):
 
     def where(self) -> str:
         """Name the present record."""
-        return f"record '{self.cursor.key}' of LMDB '{self.cursor.path}'"
+        return f"record '{self.cursor.key}' of {self.cursor.kind} '{self.cursor.path}'"
 
     def image(self) -> tuple[np.ndarray, int]:
         """Give the present record's array and label."""
@@ -63,16 +65,14 @@ class DataLayer(PrefetchingLayer):
         param = self.layer_param.data_param
         self._check(param)
         transformer = self.transformer()
-        reader = RecordReader(Cursor(param.source), transformer, param.batch_size, self.phase)
-        log.info(f"Opened lmdb {param.source}", "db_lmdb.cpp:35")
+        backend = param.DB.Name(param.backend).lower()  # Caffe: LEVELDB where the net names none
+        reader = RecordReader(CURSORS[backend](param.source), transformer, param.batch_size, self.phase)
+        log.info(f"Opened {backend} {param.source}", f"db_{backend}.cpp:35")
         self.read_ahead(top, reader)
 
     def _check(self, param):
-        if param.backend != param.LMDB:
-            self.fail("backend LEVELDB (the default) is not there: no reader of LevelDB comes with this Caffe; say "
-                      "`backend: LMDB`, and convert the database (convert_imageset --backend lmdb)")
         if not param.source:
-            self.fail("data_param.source is missing; it wants the folder of an LMDB database")
+            self.fail("data_param.source is missing; it wants the folder of a database")
         self.require_positive("data_param", "batch_size", "prefetch")
         if param.rand_skip:
             # Caffe: the field is there and read by nothing since solvers share a database.
