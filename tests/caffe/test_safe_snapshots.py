@@ -30,16 +30,18 @@ KILLED = """
 import glob, os, random, signal, sys, time
 import caffe
 solver = caffe.get_solver("solver.prototxt")
+solver.step(1)  # one snapshot stands from the beginning
 random.seed(1)
 while len(glob.glob("*.part")) < 4:
     child = os.fork()
     if not child:
         solver.solve()
         os._exit(1)
-    before, end = len(glob.glob("*.part")), time.monotonic() + 20
+    left, seen, end = set(glob.glob("*.part")), set(), time.monotonic() + 20
     if random.random() < 0.7:
-        while len(glob.glob("*.part")) == before and time.monotonic() < end:
-            pass
+        count = random.randint(1, 4)  # it dies while it writes its first to fourth file
+        while len(seen - left) < count and time.monotonic() < end:
+            seen.update(glob.glob("*.part"))
     else:
         time.sleep(random.uniform(0, 0.1))
     os.kill(child, signal.SIGKILL)
