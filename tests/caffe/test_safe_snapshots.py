@@ -32,7 +32,9 @@ import caffe
 solver = caffe.get_solver("solver.prototxt")
 solver.step(1)  # one snapshot stands from the beginning
 random.seed(1)
-while len(glob.glob("*.part")) < 4:
+tries = 0
+while len(glob.glob("*.part")) < 4 or len(glob.glob("*.solverstate*")) == len(glob.glob("*.solverstate*.part")):
+    tries += 1
     child = os.fork()
     if not child:
         solver.solve()
@@ -43,7 +45,7 @@ while len(glob.glob("*.part")) < 4:
         while len(seen - left) < count and time.monotonic() < end:
             seen.update(glob.glob("*.part"))
     else:
-        time.sleep(random.uniform(0, 0.1))
+        time.sleep(random.uniform(0, 0.1 * tries))
     os.kill(child, signal.SIGKILL)
     assert os.waitpid(child, 0)[1] == signal.SIGKILL
 """
