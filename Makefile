@@ -19,7 +19,7 @@ phases = $(if $(filter nyud% siftflow%,$(1)),trainval test,train val)
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help setup data nets mine fcn32s fcn16s fcn8s test check bench layer-table
+.PHONY: help setup data nets mine fcn32s fcn16s fcn8s test check fuzz bench layer-table
 
 help:
 	@echo "make fcn32s && make fcn16s && make fcn8s   train and score the three nets, coarse to fine"
@@ -32,6 +32,7 @@ help:
 	@echo "make nets     write models/*/*.prototxt anew from nets/ and solvers/"
 	@echo "make test     the tests;  make check: ruff, mypy, tests, nets fresh"
 	@echo "make layer-table  measure every layer anew and write the table of docs/caffe.md"
+	@echo "make fuzz     100,000 damaged files of every kind that the engine reads; none may end the process"
 	@echo "make bench    times and memory on this machine"
 	@echo "Variables: DATASET=shapes|voc (now $(DATASET))  GPU=N (now: $(or $(GPU),the CPU))"
 	@echo "           VOC=folder (now $(VOC))  SQUEEZENET=caffemodel"
@@ -140,6 +141,10 @@ check: $(SETUP)
 layer-table: $(SETUP)  # on a machine with a GPU its columns, too
 	@OMP_NUM_THREADS=1 $(PYTHON) -m tests.caffe.layer_table
 
+fuzz: $(SETUP)  # damaged files of every kind, COUNT of them
+	@$(PYTHON) -m tests.fuzz $(if $(COUNT),--count $(COUNT))
+
 bench: $(SETUP)
 	@$(PYTHON) -m bench.step
 	@$(PYTHON) -m bench.full_size
+	@$(PYTHON) -m bench.loading

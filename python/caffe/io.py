@@ -205,14 +205,14 @@ def load_image(filename: str | os.PathLike[str], color: bool = True) -> np.ndarr
     Raises:
         OSError: no such file, no image, or only part of one; names the file.
     """
-    from PIL import Image
+    from ._caffe.datum import UNREADABLE, Image
 
     try:
         with Image.open(filename) as opened:
             image = _unit_range(opened)  # H x W or H x W x 3
     except FileNotFoundError:
         raise
-    except (OSError, SyntaxError) as error:  # SyntaxError: Pillow, of broken PNG files
+    except UNREADABLE as error:
         raise OSError(f"image '{os.fspath(filename)}' cannot be read: {error}") from error
     if image.ndim == 2:
         image = image[:, :, np.newaxis]

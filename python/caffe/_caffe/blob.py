@@ -13,7 +13,7 @@ import operator
 import numpy as np
 import torch
 
-from . import common
+from . import common, memory
 from .errors import NetError
 from .syncedmem import AT_PIXELS, UNINITIALIZED, SyncedMemory
 
@@ -46,7 +46,8 @@ class Blob:
             *dims: lengths >= 0, one an axis; none makes a scalar.
 
         Raises:
-            NetError: a negative length. TypeError: a length that is no integer.
+            NetError: a negative length. OutOfMemory: it cannot be allocated.
+            TypeError: a length that is no integer.
         """
         if dims == self._shape and self._capacity >= 0:
             return
@@ -56,6 +57,8 @@ class Blob:
             if length < 0:
                 raise NetError(f"Blob.reshape: got {shape}, want lengths >= 0")
             count *= length
+        if count > memory.LARGE and count > self._capacity:
+            memory.check(shape, count)
         self._shape, self.count = shape, count
         self._views.clear()
         if count > self._capacity:
@@ -145,8 +148,8 @@ class Blob:
     def allow_channels_last(self) -> None:
         """Let values stand with channels last on the CPU: all layers at this blob take any strides."""
         self._may_be_pixels = True
-        for memory in (self._data, self._diff):
-            memory.may_be_pixels = memory.head == UNINITIALIZED
+        for values in (self._data, self._diff):
+            values.may_be_pixels = values.head == UNINITIALIZED
 
     # The memory may be another blob's, too (Split), whose layers take any strides while this one's do not.
     def _read(self, memory: SyncedMemory) -> torch.Tensor:

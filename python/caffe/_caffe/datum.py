@@ -19,7 +19,7 @@ from PIL import Image
 from .errors import CaffeError
 
 # What Pillow raises on files that are cut off, of another kind, or absurdly large.
-_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
+UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
 # What blue, green and red count in grey, and the bits to shift off: libpng's rounded down, OpenCV's to nearest.
 _GREY_OF_PNG = (np.array([3737, 19234, 9797]), 0, 15)
 _GREY = (np.array([1868, 9617, 4899]), 1 << 13, 14)
@@ -62,7 +62,7 @@ def decode_image(data: bytes, color: bool | None = None) -> np.ndarray:
                 image.draft("L", image.size)  # the brightness that the file holds, no way round by colours
             image.load()
             return _planes(image, color, _GREY_OF_PNG if image.format == "PNG" else _GREY)
-    except _UNREADABLE as problem:
+    except UNREADABLE as problem:
         raise CaffeError(f"Could not decode the encoded image ({len(data)} bytes): {problem}") from problem
 
 

@@ -24,5 +24,13 @@ class LayerError(NetError):
     """A layer that cannot be set up, shaped or run."""
 
 
+class OutOfMemory(NetError, MemoryError):
+    """A net or a blob that wants more memory than there is; raised before it is allocated where that can be told."""
+
+
 class SolverError(CaffeError):
     """A solver that cannot be built, run, saved or restored."""
+
+
+# What reading a file may raise, however damaged or hostile it is: the fuzz (tests/fuzz) accepts nothing else.
+BAD_INPUT = (CaffeError, OSError)

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from . import common, log, net_debug
+from . import common, layer_faults, log, net_debug
 from .insert_splits import insert_splits
 from .net_face import NetFace
 from .net_filter import filter_net
@@ -91,8 +91,11 @@ class Net(NetFace, NetWeights):
                 for hook in before:
                     hook(i)
                 layer, bottom, top = w.layers[i], w.bottom_vecs[i], w.top_vecs[i]
-                layer.reshape(bottom, top)
-                layer.forward(bottom, top)
+                try:
+                    layer.reshape(bottom, top)
+                    layer.forward(bottom, top)
+                except Exception as problem:
+                    raise layer_faults.named(layer, problem)  # noqa: B904 - it knows its cause
                 for weight, blob in zip(layer.loss_weights, top, strict=True):
                     if weight != 0:
                         losses.append(torch.dot(blob.read_data().reshape(-1), blob.read_diff().reshape(-1)))
@@ -118,7 +121,10 @@ class Net(NetFace, NetWeights):
                 for hook in before:
                     hook(i)
                 if w.layer_need_backward[i]:
-                    w.layers[i].backward(w.top_vecs[i], w.bottom_need_backward[i], w.bottom_vecs[i])
+                    try:
+                        w.layers[i].backward(w.top_vecs[i], w.bottom_need_backward[i], w.bottom_vecs[i])
+                    except Exception as problem:
+                        raise layer_faults.named(w.layers[i], problem)  # noqa: B904 - it knows its cause
                     if self.debug_info:
                         net_debug.backward(self, i)
                 for hook in after:
@@ -128,7 +134,10 @@ class Net(NetFace, NetWeights):
         """Let every layer take the present shapes of its bottoms, first to last."""
         with common.arithmetic():
             for layer, bottom, top in zip(self._w.layers, self._w.bottom_vecs, self._w.top_vecs, strict=True):
-                layer.reshape(bottom, top)
+                try:
+                    layer.reshape(bottom, top)
+                except Exception as problem:
+                    raise layer_faults.named(layer, problem)  # noqa: B904 - it knows its cause
 
     def clear_param_diffs(self) -> None:
         """Set the gradients of all learnable parameters to zero."""

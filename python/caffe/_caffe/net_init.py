@@ -11,9 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import common, log
+from . import common, layer_faults, log, memory
 from .blob import Blob
-from .errors import CaffeError, LayerError, NetError
+from .errors import NetError
 from .layer import Layer
 from .layer_factory import create_layer
 
@@ -56,6 +56,7 @@ class NetBuilder:
         self._param_id: dict[str, int] = {}  # of the owner, by param name
         self._given: dict[int, dict[str, float]] = {}  # learnable id -> multipliers that a ParamSpec gave
         self._values = 0  # in all tops so far
+        self._estimate = memory.Estimate()
 
     def build(self, net_param: Any) -> Wiring:
         """Build all layers, then decide who needs backward.
@@ -65,6 +66,7 @@ class NetBuilder:
 
         Raises:
             NetError or LayerError: unknown or duplicate blobs, wrong counts, shapes that do not fit.
+            OutOfMemory: its blobs take more memory than there is.
         """
         for layer_id, layer_param in enumerate(net_param.layer):
             if not layer_param.HasField("phase"):
@@ -75,6 +77,7 @@ class NetBuilder:
             self._force_backward()
         self._allow_channels_last()
         w = self.wiring
+        self._estimate.add_gradients(w)
         for layer, needed in zip(w.layers, w.layer_need_backward, strict=True):
             layer.need_backward = needed
         # Caffe: left-over blobs are a std::set, so outputs come in alphabetical order. net.cpp
@@ -113,6 +116,7 @@ class NetBuilder:
         specified = len(layer_param.param)
         self._set_up(layer_id, layer)
         need_backward = self._append_params(layer_id, layer_param, specified) or need_backward
+        self._estimate.add(w)
         w.layer_need_backward.append(need_backward)
         if need_backward:
             for blob_id in w.top_ids[layer_id]:
@@ -126,10 +130,8 @@ class NetBuilder:
             try:
                 layer.setup(bottom, top)
                 layer.reshape(bottom, top)
-            except CaffeError as problem:  # a filler's; layers' own errors name the layer already
-                if isinstance(problem, NetError):
-                    raise
-                raise LayerError(f"layer '{layer.name}' ({layer.type}): {problem}") from problem
+            except Exception as problem:
+                raise layer_faults.named(layer, problem)  # noqa: B904 - it knows its cause
         layer.set_loss_weights(top)
         log.info(f"Setting up {layer.name}", "net.cpp:122")
         for blob, blob_id, weight in zip(top, w.top_ids[layer_id], layer.loss_weights, strict=True):

@@ -68,14 +68,17 @@ class RNG:
         """Return n numbers from [a, b], float32, flat; into `out` (contiguous) where given.
 
         Raises:
-            CaffeError: a > b, or n < 0.
+            CaffeError: a > b, either of them or their difference not finite, or n < 0.
         """
         low, high = np.float32(a), np.float32(b)
         if not low <= high:
             raise CaffeError(f"uniform: got min {low:g}, max {high:g}, want min <= max (a <= b)")
         # Caffe: the upper bound moves up by one float, and Boost draws again where it is reached.
         bound = np.nextafter(high, np.float32(np.inf))
-        width = bound - low
+        with np.errstate(over="ignore", invalid="ignore"):
+            width = bound - low
+        if not np.isfinite(width):  # Caffe: draws for ever
+            raise CaffeError(f"uniform: got min {low:g}, max {high:g}, want finite numbers with a finite difference")
         flat = _flat(n, out)
         done = 0
         while done < n:
