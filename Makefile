@@ -19,7 +19,7 @@ phases = $(if $(filter nyud% siftflow%,$(1)),trainval test,train val)
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help setup data nets mine fcn32s fcn16s fcn8s test check fuzz bench layer-table
+.PHONY: help setup data nets mine mine-folders fcn32s fcn16s fcn8s test check fuzz bench layer-table
 
 help:
 	@echo "make fcn32s && make fcn16s && make fcn8s   train and score the three nets, coarse to fine"
@@ -50,7 +50,7 @@ data-%: | $(SETUP)  # the sets of docs/data.md; FROM="file ..." that are here al
 	@$(PYTHON) -m data get $* $(foreach file,$(FROM),--from $(file))
 
 weights-%: | $(SETUP)  # released weights; FROM=file that is here already, FORCE=1 replaces what was trained here
-	@$(PYTHON) -m nets weights $* $(if $(FROM),--from $(FROM)) $(if $(FORCE),--force)
+	@$(PYTHON) -m nets weights $* $(if $(FROM),--from "$(FROM)") $(if $(FORCE),--force)
 
 nets: $(SETUP)
 	@$(PYTHON) -m nets --out models
@@ -123,8 +123,10 @@ MINE_START := $(if $(or $(MINE_INIT),$(wildcard models/ilsvrc-nets/*.caffemodel)
 mine_option = $(if $($(1)),--$(2) "$($(1))")
 MINE_OPTIONS = $(call mine_option,MINE_INIT,init) $(call mine_option,CLASSES,classes) $(call mine_option,NAME,name) \
     $(call mine_option,NET,net) $(call mine_option,MINUTES,minutes) $(call mine_option,GPU,gpu)
-mine: | $(SETUP) $(if $(MINE_START),models/shapes-vgg16/shapes-vgg16-fcn.caffemodel)
+mine: | mine-folders $(SETUP) $(if $(MINE_START),models/shapes-vgg16/shapes-vgg16-fcn.caffemodel)
 	@$(PYTHON) train.py --images "$(IMAGES)" --labels "$(LABELS)" $(MINE_OPTIONS) $(MORE)
+mine-folders:  # before minutes go into a classifier
+	@test -d "$(IMAGES)" && test -d "$(LABELS)" || { echo "error: make mine: want IMAGES=folder LABELS=folder" >&2; exit 1; }
 
 # -- tests -----------------------------------------------------------------------------------------
 

@@ -52,8 +52,9 @@ def _arguments(argv: Optional[List[str]]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="train.py", description=(
         "Train a net on your own images. The same command goes on where an earlier one stopped."))
     add = parser.add_argument
-    add("--images", metavar="DIR", required=True, help="folder of images")
-    add("--labels", metavar="DIR", required=True, help="folder of labels of the same names; endings may differ")
+    add("--images", type=_folder, metavar="DIR", required=True, help="folder of images")
+    add("--labels", type=_folder, metavar="DIR", required=True,
+        help="folder of labels of the same names; endings may differ")
     add("--classes", metavar="FILE", help="class table (--check writes one to edit), or class names, one a line")
     add("--train-list", metavar="FILE", help="ids to train on, one a line (default: four fifths, drawn)")
     add("--val-list", metavar="FILE", help="ids to validate on, one a line")
@@ -76,15 +77,23 @@ def _arguments(argv: Optional[List[str]]) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+def _folder(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("no name given; want a folder")
+    return text
+
+
 def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value}; want a whole number from 1 up")
-    return value
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise argparse.ArgumentTypeError(f"{text}; want a whole number from 1 up")
+    return int(text)
 
 
 def _positive(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text}; want a number above 0")
     return value

@@ -8,6 +8,7 @@ Not here: the loop (solvers), nets and weights (nets, weights), the plan (plan).
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sys
 from dataclasses import asdict, replace
@@ -28,7 +29,7 @@ from own.evaluate import evaluate
 from own.home import Home
 from own.inspect import Request
 from own.nets import Options, row_of, write_stage
-from own.plan import Stage, expected_minutes, iterations, stages_of, within
+from own.plan import Stage, expected_minutes, iterations, net_for, stages_of, within
 from own.report import Checked, report_page, verdict
 from own.survey import Look
 from own.weights import Mean, Start, find_start, fit
@@ -49,6 +50,7 @@ def train_own(request: Request, home: Home, checked: Checked, gpu: Optional[int]
     """
     start = find_start(request.init, gpu is not None)
     print(f"initial weights: {start.words}" + (f" ({start.path})" if start.path else ""))
+    net_for(start, request.net)  # before the folder is this training's: a slip of the pen keeps no name
     home.claim(_settings(request, start, checked))
     convert(checked.looks, checked.table, checked.splits, home.data, request.max_side)
     mean = start.mean_bgr or _mean_of(checked)
@@ -183,7 +185,7 @@ def _explain_vanished(data: Path, error: Exception) -> None:
 
 def _lines(request: Request, home: Home) -> List[str]:
     side = f" --max-side {request.max_side}" if request.max_side else ""
-    return [f"python infer.py {request.images} --net {home.name}{side}",
+    return [f"python infer.py {shlex.quote(str(request.images))} --net {home.name}{side}",
             f"python score.py --net {home.name} --split val"]
 
 

@@ -118,10 +118,17 @@ def test_variables_are_passed_on(fresh):
 def test_own_images_start_from_the_embedded_classifier_unless_there_are_other_weights(fresh):
     folders = ("mine", "IMAGES=/my images", "LABELS=/labels")
     command = 'train.py --images "/my images" --labels "/labels"'
-    assert stages(fresh, *folders) == [*SHAPES[:4], command]
-    assert stages(fresh, *folders, "INIT=x.caffemodel", "MINUTES=5", "NAME=cells")[1:] == [
+    look, *rest = stages(fresh, *folders)
+    assert look.startswith('test -d "/my images" && test -d "/labels"') and rest == [*SHAPES[:4], command]
+    assert stages(fresh, *folders, "INIT=x.caffemodel", "MINUTES=5", "NAME=cells")[2:] == [
         f'{command} --init "x.caffemodel" --name "cells" --minutes "5"']
-    assert stages(fresh, *folders, "SQUEEZENET=/s.caffemodel")[1:] == [f'{command} --init "/s.caffemodel"']
+    assert stages(fresh, *folders, "SQUEEZENET=/s.caffemodel")[2:] == [f'{command} --init "/s.caffemodel"']
+
+
+@pytest.mark.parametrize("folders", [(), ("IMAGES=models",), ("IMAGES=models", "LABELS=gone")])
+def test_own_images_want_two_folders_before_anything_is_trained(fresh, folders):
+    done = make(fresh, "mine", *folders)
+    assert done.returncode == 2 and "want IMAGES=folder LABELS=folder" in done.stderr and not (fresh / ".venv").exists()
 
 
 def test_data_sets_are_fetched_by_name(fresh):

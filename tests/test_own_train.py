@@ -252,6 +252,25 @@ def test_images_of_one_pixel_train(project, capsys):
     assert code == 0 and "the smallest 1 x 1" in err, err
 
 
+@pytest.mark.parametrize("options, message", [
+    (("--images", "", "--labels", "labels"), "--images: no name given"),
+    (("--images", "images", "--labels", "labels", "--max-iter", "x"), "--max-iter: x; want a whole number from 1 up"),
+    (("--images", "images", "--labels", "labels", "--minutes", "nan"), "--minutes: nan; want a number above 0")])
+def test_slips_of_the_pen_on_the_command_line(options, message, capsys):
+    with pytest.raises(SystemExit):
+        train.main(list(options))
+    assert message in capsys.readouterr().err
+
+
+def test_net_that_there_is_not_keeps_no_name(project, capsys):
+    images, labels = folders(Path("my images"))
+    options = ("--images", images, "--labels", labels, "--max-iter", 1, "--net")
+    assert command(capsys, *options, "4s")[0] == 1
+    code, out, err = command(capsys, *options, "32s")
+    assert code == 0, err
+    assert "python infer.py 'my images/images' --net own" in out
+
+
 def test_nets_of_others_are_not_overwritten(project, capsys):
     images, labels = folders()
     Path("models/mine").mkdir()
