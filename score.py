@@ -122,6 +122,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     from scoring.report import out_path, print_report, print_warnings, write_report
     from scoring.scored_net import open_split
 
+    if args.out and Path(args.out).is_dir():  # said now, not after an hour
+        raise ValueError(f"--out '{args.out}' is a folder; want the name of a JSON file")
     record = choose(args.net, args.weights)
     startup.select_device(args.gpu)
     net, ids, split, is_own = open_split(record, args.split, _dirs(args), args.mask)

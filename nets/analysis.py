@@ -148,6 +148,8 @@ def _parameters(layer: Any, shapes: list[Shape]) -> tuple[int | None, int | None
     except NetError:
         return None, None
     rates = [spec.lr_mult for spec in layer.param] + [1.0] * len(counts)
+    if layer.type == "BatchNorm":  # Caffe: the layer keeps its sums itself, whatever lr_mult says
+        rates = [0.0] * len(counts)
     return sum(counts), sum(count for count, rate in zip(counts, rates) if rate)
 
 

@@ -25,7 +25,8 @@ def data_shapes(layer: Any, size: tuple[int, int]) -> list[Shape]:
         shapes = layer.input_param.shape if layer.type == "Input" else layer.dummy_data_param.shape
         found = [tuple(shape.dim) for shape in shapes]
         return [found[min(i, len(found) - 1)] if found else None for i in range(len(layer.top))]
-    return [(1, 1 if blob in ONE_CHANNEL else 3, *size) for blob in layer.top]
+    side = layer.transform_param.crop_size
+    return [(1, 1 if blob in ONE_CHANNEL else 3, *((side, side) if side else size)) for blob in layer.top]
 
 
 def top_shapes(layer: Any, bottoms: list[Shape]) -> list[Shape]:

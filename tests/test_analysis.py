@@ -122,6 +122,13 @@ def test_start_is_the_pixel_at_the_centre_of_the_first_place():
     assert (own.shape, own.stride, own.parameters) == (None, None, 0)
 
 
+def test_images_of_a_data_layer_are_as_large_as_its_crop_and_batch_norm_learns_nothing():
+    data, norm = analyse(parsed("""
+        layer { name: "data" type: "Data" top: "data" top: "label" transform_param { crop_size: 32 } }
+        layer { name: "norm" type: "BatchNorm" bottom: "data" top: "norm" }"""))
+    assert data.shape == (1, 3, 32, 32) and (norm.parameters, norm.learned) == (7, 0)
+
+
 def test_phases_and_old_inputs():
     net = parsed("""input: "data" input_dim: 1 input_dim: 3 input_dim: 4 input_dim: 6
         layer { name: "a" type: "ReLU" bottom: "data" top: "a" include { phase: TRAIN } }

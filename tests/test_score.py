@@ -197,7 +197,7 @@ def test_a_dead_net_is_noticed(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    (["--split", "nope"], "there are seg11valid.txt"),
+    (["--split", "nope"], "there are seg11valid.txt"), (["--out", "models"], "--out 'models' is a folder"),
     (["--net", "nope"], "net 'nope': unknown; trained here: tiny"),
     (["--weights", "nope.caffemodel"], "no such file; there are: "),
 ])
