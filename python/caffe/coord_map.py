@@ -110,8 +110,9 @@ def coord_map_from_to(top_from: Top, top_to: Top) -> Map:
     while frontier:
         top = frontier.pop()
         for bottom, bottom_map in _steps_up(top, from_maps[top]):
-            from_maps[bottom] = bottom_map
-            frontier.append(bottom)
+            if bottom not in from_maps:  # else a net with many branches has no end
+                from_maps[bottom] = bottom_map
+                frontier.append(bottom)
     to_maps: dict[Top, Map] = {top_to: (None, 1, 0)}
     frontier = [top_to]
     while frontier:
@@ -119,8 +120,9 @@ def coord_map_from_to(top_from: Top, top_to: Top) -> Map:
         if top in from_maps:
             return compose(to_maps[top], inverse(from_maps[top]))
         for bottom, bottom_map in _steps_up(top, to_maps[top]):
-            to_maps[bottom] = bottom_map
-            frontier.append(bottom)
+            if bottom not in to_maps:
+                to_maps[bottom] = bottom_map
+                frontier.append(bottom)
     raise RuntimeError("Could not compute map between tops; are they connected by spatial layers?")
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from . import common, layer_faults, log, net_debug
+from . import common, fix_crop, layer_faults, log, net_debug
 from .insert_splits import insert_splits
 from .net_face import NetFace
 from .net_filter import filter_net
@@ -65,6 +65,7 @@ class Net(NetFace, NetWeights):
         param.state.level = level
         param.state.stage.extend(stages)
         param = filter_net(param)
+        fix_crop.warn(param)
         log.info(f"Initializing net from parameters: \n{param}", "net.cpp:51")
         param = insert_splits(param)
         self.name: str = param.name

@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import math
 import os
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from . import common, log, solver_log, solver_state
+from . import common, log, not_finite, solver_log, solver_state
 from .errors import SolverError
 from .net import Net
 from .parallel import NCCL
@@ -158,11 +157,8 @@ class Solver:
         last = len(self.net.layers) - 1
         loss = self.net.forward_from_to(0, last)
         if not math.isfinite(loss) and not self._warned:
-            self._warned = True  # DEVIATION D15: Caffe goes on without a word
-            warnings.warn(f"iteration {self._iter}: the loss is {loss}; the weights diverge or already "
-                          "hold nan, and training goes on to no use. Likely cause: base_lr "
-                          f"{self.param.base_lr:g} is too high for this loss (a loss summed over pixels "
-                          "wants a tiny one); else bad input or weights", RuntimeWarning, stacklevel=5)
+            self._warned = True
+            not_finite.report(self.net, loss, self._iter, self.param.base_lr)
         self.net.backward_from_to(last, 0)
         return loss
 

@@ -18,6 +18,7 @@ from caffe.proto import caffe_pb2
 from .._caffe import log
 from .._caffe.caffemodel_writer import atomic_write
 from .._caffe.errors import ProtoError
+from .._caffe.fix_crop import fix_crop
 from .._caffe.proto_text import read_text
 from .._caffe.upgrade_proto import upgrade_net, upgrade_solver
 from .._caffe.wire import looks_like_text
@@ -44,11 +45,14 @@ def _write_text(path: str, message: Any) -> None:
 
 @tool
 def net_text(argv: list[str]) -> int:
-    """Run upgrade_net_proto_text; gives the exit code."""
-    source, target = _two(argv, "upgrade_net_proto_text", "net_proto_file")
+    """Run upgrade_net_proto_text; gives the exit code. With --fix-crop, Crop layers of 2014 get their offsets."""
+    wanted = [word for word in argv if word.lstrip("-") in ("fix-crop", "fix_crop") and word.startswith("-")]
+    source, target = _two([word for word in argv if word not in wanted], "upgrade_net_proto_text", "net_proto_file")
     param = read_text(source, caffe_pb2.NetParameter())
     upgraded = upgrade_net(param, source)
     _notice("upgrade_net_proto_text", source, param, upgraded)
+    for name, offset in (fix_crop(upgraded) if wanted else {}).items():
+        log.info(f"layer '{name}' (Crop): offset {offset}", "upgrade_net_proto_text.cpp:40")
     _write_text(target, upgraded)
     log.info(f"Wrote upgraded NetParameter text proto to {target}", "upgrade_net_proto_text.cpp:41")
     return 0
