@@ -47,6 +47,15 @@ def read_lines(path: str, what: str, remedy: str) -> list[str]:
     return lines
 
 
+def read_ids(path: str, what: str, remedy: str) -> list[str]:
+    """Read a list of ids as read_lines does; DataLayerError, too, where one leads out of its folder."""
+    lines = read_lines(path, what, remedy)
+    for line in lines:
+        if os.path.isabs(line) or ".." in line.replace("\\", "/").split("/"):
+            raise DataLayerError(f"{what} '{path}' has the item '{line}', which leads out of its folder; take it out")
+    return lines
+
+
 def read_image(path: str) -> tuple[Image.Image, tuple[str, ...]]:
     """Read an image file as RGB, its pixels as stored (no turning by EXIF).
 

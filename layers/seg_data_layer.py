@@ -16,7 +16,7 @@ import augment
 import draw_order
 import numpy as np
 from draw_order import Draw
-from image_files import IGNORE, bgr_bytes, check_label, less_mean, read_image, read_lines
+from image_files import IGNORE, bgr_bytes, check_label, less_mean, read_ids, read_image
 from param_str import (
     COUNT,
     FACTOR,
@@ -86,8 +86,8 @@ class SegDataLayer(ReadAheadLayer):
         self.options = params
         self.random = params["randomize"] and "train" in self.split
         self.crop = params["crop"] if "train" in self.split else None
-        self.indices = read_lines(self.split_file(), f"{type(self).__name__}: the list of ids",
-                                  f"check {self.dir_keys[0]} and split; `python -m data` says what comes from where")
+        self.indices = read_ids(self.split_file(), f"{type(self).__name__}: the list of ids",
+                                f"check {self.dir_keys[0]} and split; `python -m data` says what comes from where")
         self._kept: dict[int, list[np.ndarray]] = {}
         self._draws = self._prepare_draws(params)
 

@@ -53,7 +53,8 @@ def test_missing_file_is_named(tmp_path, path):
 
 @pytest.mark.parametrize("content, message", [
     (None, "is missing; check voc_dir and split"), (b"", "is empty; it wants one item a line"),
-    (b"\n  \n", "is empty"), (b"\xff\xd8\xff\xe0", "cannot be read as text")])
+    (b"\n  \n", "is empty"), (b"a\n../../b\n", "has the item '../../b', which leads out of its folder"),
+    (b"/etc/passwd", "has the item '/etc/passwd', which leads out"), (b"\xff\xd8\xff\xe0", "cannot be read as text")])
 def test_list_of_ids_is_checked(tmp_path, content, message):
     make_voc(tmp_path, 1)
     path = tmp_path / "ImageSets/Segmentation/train.txt"

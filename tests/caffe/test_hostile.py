@@ -96,6 +96,18 @@ def test_a_corrupt_record_is_named_by_its_key(tmp_path):
         net.forward()
 
 
+def test_paths_with_a_zero_byte_are_refused(tmp_path):
+    solver = tmp_path / "solver.prototxt"
+    solver.write_text('net: "a\\000b" base_lr: 1 lr_policy: "fixed"')
+    with pytest.raises(caffe.ProtoError, match="Could not open file .*null byte"):
+        caffe.SGDSolver(str(solver))
+    solver.write_text('net_param { } base_lr: 1 lr_policy: "fixed" snapshot: 1 snapshot_prefix: "a\\000b"')
+    with pytest.raises(caffe.SolverError, match="Cannot write to snapshot prefix .*null byte"):
+        caffe.SGDSolver(str(solver))
+    with pytest.raises(caffe.ProtoError, match="Could not open file .*null byte"):
+        caffemodel.read_layers("a\0b")
+
+
 class Moody(caffe.Layer):
     """Raises where it is told to."""
 

@@ -114,6 +114,7 @@ def fuzz(numbers: list[int], seed: int, jobs: int = 1) -> dict:
                         most = max(most, result.get("mb", 0))
                         if "trace" in result:
                             faults.append({"number": number, **result})
+                            bar.write(f"{number}: {result['outcome']}, {result['trace'].splitlines()[-1]}", sys.stderr)
                         bar.set_postfix(faults=len(faults), refresh=False)
                         bar.update()
             finally:

@@ -19,7 +19,7 @@ from typing import Any
 
 from .blobproto import BlobArray, decode_blob
 from .caffemodel_writer import write_blob, write_net, write_solver_state
-from .errors import ProtoError
+from .errors import CaffeError, ProtoError
 from .proto_pool import MESSAGES
 from .upgrade_proto import v1_layer_type
 from .upgrade_v0 import V0_TYPES
@@ -86,8 +86,10 @@ class _File:
                 if os.fstat(file.fileno()).st_size == 0:
                     raise self.error("the file is empty")
                 self.buffer = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except OSError as error:  # the first words are what genuine pycaffe says
-            why = error.strerror or error
+        except CaffeError:
+            raise
+        except (OSError, ValueError) as error:  # the first words are what genuine pycaffe says; ValueError: a zero byte
+            why = getattr(error, "strerror", None) or error
             raise ProtoError(f"Could not open file {self.path} ({why})") from error
         head = self.buffer[:256]
         kind = sniff(head) or ("text (a prototxt?)" if looks_like_text(head) else "")

@@ -45,8 +45,8 @@ def read_text(path: str | os.PathLike[str], message: M) -> M:
     try:
         with open(name, "rb") as file:
             data = file.read()
-    except OSError as error:  # the first words are what genuine pycaffe says
-        raise ProtoError(f"Could not open file {name} ({error.strerror})") from error
+    except (OSError, ValueError) as error:  # the first words are what genuine pycaffe says; ValueError: a zero byte
+        raise ProtoError(f"Could not open file {name} ({getattr(error, 'strerror', error)})") from error
     if not data.strip():  # DEVIATION D8: Caffe takes it for a net without layers.
         raise ProtoError(f"{name}: the file is empty; want the text of a {kind} (a .prototxt)")
     return parse_text(_decode(data, name, kind), message, name)

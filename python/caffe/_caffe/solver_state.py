@@ -33,12 +33,13 @@ def check_snapshot_place(param: Any) -> None:
     try:
         with open(probe, "wb"):
             pass
-    except OSError as error:
-        raise SolverError(f"Cannot write to snapshot prefix '{param.snapshot_prefix}' ({error.strerror}). "
+    except (OSError, ValueError) as error:  # ValueError: a zero byte
+        raise SolverError(f"Cannot write to snapshot prefix '{param.snapshot_prefix}' "
+                          f"({getattr(error, 'strerror', error)}). "
                           "Make sure that the directory exists and is writeable: mkdir -p "
                           f"'{os.path.dirname(param.snapshot_prefix) or '.'}'") from error
     finally:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):
             os.unlink(probe)
 
 
