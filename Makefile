@@ -50,7 +50,7 @@ data-%: | $(SETUP)  # the sets of docs/data.md; FROM="file ..." that are here al
 	@$(PYTHON) -m data get $* $(foreach file,$(FROM),--from $(file))
 
 weights-%: | $(SETUP)  # released weights; FROM=file that is here already, FORCE=1 replaces what was trained here
-	@$(PYTHON) -m nets weights $* $(if $(FROM),--from "$(FROM)") $(if $(FORCE),--force)
+	@$(PYTHON) -m nets weights $* $(if $(FROM),--from $(FROM)) $(if $(FORCE),--force)
 
 nets: $(SETUP)
 	@$(PYTHON) -m nets --out models

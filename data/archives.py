@@ -30,6 +30,10 @@ from data.whole import DataError, remove_left_over, write_whole
 _BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError)
 
 
+class WrongArchive(DataError):
+    """An archive is broken, dangerous, or not the one it should be."""
+
+
 class _Member(NamedTuple):
     """A file of an archive: its name, its bytes, how to open it, and how far the archive is read."""
 
@@ -50,7 +54,8 @@ def unpack(archive: Path, folder: Path) -> int:
         How many files the archive has.
 
     Raises:
-        DataError: no such archive, or broken; a name with .. or from the root; a link or device; no room.
+        WrongArchive: it is broken; a name with .. or from the root; a link or device.
+        DataError: no such archive; no room.
         OSError: the disk is full; what is unpacked stays, and another call goes on.
     """
     if not archive.is_file():
@@ -95,7 +100,7 @@ def folder_with(entry: str, folder: Path) -> Path:
     """Return the uppermost folder in `folder`, or itself, that has `entry` (a relative path).
 
     Raises:
-        DataError: there is none.
+        WrongArchive: there is none.
     """
     level = [folder]
     while level:
@@ -103,7 +108,7 @@ def folder_with(entry: str, folder: Path) -> Path:
             if (one / entry).exists():
                 return one
         level = sorted(child for one in level for child in one.iterdir() if child.is_dir())
-    raise DataError(f"'{folder}' has no '{entry}' in it; it is not the archive it should be")
+    raise WrongArchive(f"'{folder}' has no '{entry}' in it; it is not the archive it should be")
 
 
 def _members(archive: Path, folder: Path) -> Generator[_Member, None, None]:
@@ -195,11 +200,11 @@ def _is_empty(folder: Path) -> bool:
     return not any(folder.iterdir())
 
 
-def _refused(archive: Path, name: str, what: str) -> DataError:
-    return DataError(f"archive '{archive}': '{name}' {what}; such an archive is not unpacked: fetch it from another "
-                     "place, or unpack it yourself if you trust it")
+def _refused(archive: Path, name: str, what: str) -> WrongArchive:
+    return WrongArchive(f"archive '{archive}': '{name}' {what}; such an archive is not unpacked: remove it, fetch it "
+                        "from another place, or unpack it yourself if you trust it")
 
 
-def _broken(archive: Path, error: object) -> DataError:
+def _broken(archive: Path, error: object) -> WrongArchive:
     why = (str(error) or type(error).__name__).splitlines()[0].rstrip(":")
-    return DataError(f"archive '{archive}' is broken or no archive ({why}); remove it and fetch it again")
+    return WrongArchive(f"archive '{archive}' is broken or no archive ({why}); remove it and fetch it again")

@@ -8,6 +8,7 @@ Source: ours. FCN_MIRROR, a base URL or a folder, is tried before a file's own a
 
 from __future__ import annotations
 
+import filecmp
 import hashlib
 import os
 import shutil
@@ -22,7 +23,7 @@ from tqdm import tqdm
 from data.transfer import BLOCK, Refused, in_units, origin_of, require_room, transfer
 from data.whole import DataError, alone, write_text, write_whole
 
-__all__ = ["Download", "check", "fetch"]
+__all__ = ["Download", "check", "fetch", "forget"]
 
 MIRROR = "FCN_MIRROR"
 FORMS = {"md5": 32, "sha1": 40, "sha256": 64}  # hexadecimal digits
@@ -67,6 +68,7 @@ def fetch(download: Download, folder: str | Path, from_file: str | Path | None =
     place = Path(folder) / download.name
     place.parent.mkdir(parents=True, exist_ok=True)
     if place.exists():
+        _same(place, from_file)
         check(download, place)
         return place
     if from_file is not None:
@@ -91,6 +93,19 @@ def check(download: Download, path: Path) -> None:
     flaw = _flaw(download, path, path)
     if flaw:
         raise DataError(f"'{path}' {flaw}; it is broken or another file: remove it and repeat the command")
+
+
+def forget(path: Path) -> None:
+    """Drop the SHA-256 that was recorded of a file which turned out wrong, so that the right one may come."""
+    _record_of(path).unlink(missing_ok=True)
+
+
+def _same(place: Path, from_file: str | Path | None) -> None:
+    """Refuse a user's file where another one is in its place already: it would not be looked at."""
+    if from_file is None or (Path(from_file).is_file() and filecmp.cmp(place, from_file, shallow=False)):
+        return
+    raise DataError(f"--from '{from_file}': '{place}' is there already, and is another file; remove that one, or leave "
+                    "--from out")
 
 
 def _from_mirrors(download: Download, file: FileIO, place: Path) -> None:

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from data import id_lists
-from data.archives import folder_with, move, unpack
-from data.download import fetch
+from data.archives import WrongArchive, folder_with, move, unpack
+from data.download import fetch, forget
 from data.sources import SOURCES, Package, source
 from data.whole import DataError, alone
 
@@ -67,15 +67,33 @@ def _bring(package: Package, root: Path, from_file: Path | None) -> None:
         move(path, target / path.name)
         return
     half = _unpacked(package, root)
-    unpack(path, half)
-    move(folder_with(package.holds, half), target)
+    try:
+        unpack(path, half)
+        move(_right_folder(package, path, half), target)
+    except WrongArchive:
+        forget(path)
+        raise
     lacking = [proof for proof in package.proofs if not (target / proof).exists()]
     if lacking:
-        raise DataError(f"'{path}' has no {', '.join(lacking)}; it is not the archive it should be: remove it, and "
-                        "give another one with --from FILE")
+        forget(path)
+        raise _wrong(path, lacking)
     if half.exists():  # it is the target itself, where the archive had nothing around
         shutil.rmtree(half)
     print(f"{target}: in place")
+
+
+def _right_folder(package: Package, path: Path, half: Path) -> Path:
+    """Find the folder to be moved; where there is none, nothing of that archive stays to be mixed with another's."""
+    try:
+        return folder_with(package.holds, half)
+    except WrongArchive as error:
+        shutil.rmtree(half)
+        raise _wrong(path, [package.holds]) from error
+
+
+def _wrong(path: Path, lacking: Sequence[str]) -> WrongArchive:
+    return WrongArchive(f"'{path}' has no {', '.join(map(repr, lacking))} in it; it is not the archive it should be: "
+                        "remove it, and give another one with --from FILE")
 
 
 def _unpacked(package: Package, root: Path) -> Path:

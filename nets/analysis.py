@@ -69,7 +69,7 @@ def analyse(net: Any, size: tuple[int, int] = (500, 500), phase: str = "TEST") -
         raise NetError(f"analysis: phase '{phase}', want TRAIN or TEST")
     if len(net.layers):
         raise NetError(f"analysis: the net '{net.name}' has layers in the old form (`layers`), want `layer`; "
-                       "Caffe's tool upgrade_net_proto_text rewrites the file")
+                       "`upgrade_net_proto_text OLD NEW`, Caffe's tool, rewrites the file")
     blobs = {name: Seen(shape, Map(), 1) for name, shape in _old_inputs(net)}
     found = []
     for layer in net.layer:

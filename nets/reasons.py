@@ -177,8 +177,10 @@ def _works(layers: Sequence[Layer], *, crops: bool = True) -> bool:
 
 
 def resize(net: Any, size: tuple[int, int]) -> None:
-    """Let a net's Input layers make images of another height and width."""
+    """Let a net's Input layers, and data layers that crop, make images of another height and width."""
     for layer in net.layer:
+        if not layer.bottom:
+            layer.transform_param.ClearField("crop_size")
         for shape in layer.input_param.shape if layer.type == "Input" else ():
             if len(shape.dim) == 4:
                 shape.dim[2], shape.dim[3] = size

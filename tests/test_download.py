@@ -108,6 +108,10 @@ def test_users_own_file_is_checked_and_taken(tmp_path, monkeypatch):
         fetch(one(), tmp_path / "c", mine)
     with pytest.raises(DataError, match="missing"):
         fetch(one(), tmp_path / "c", tmp_path / "gone")
+    with pytest.raises(DataError, match=r"--from '.*mine.tar': '.*a.bin' is there already, and is another file"):
+        fetch(one(), tmp_path / "b", mine)  # not taken for the one that is there
+    mine.write_bytes(BODY)
+    assert fetch(one(), tmp_path / "b", mine).read_bytes() == BODY
     with pytest.raises(DataError, match="is a folder"):
         fetch(one(), tmp_path / "c", tmp_path)
 

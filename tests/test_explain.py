@@ -121,13 +121,21 @@ def test_layers_that_are_not_known_are_named(tmp_path):
     assert "so this offset cannot be judged" in said
 
 
+def test_size_goes_before_the_crop_of_a_data_layer(tmp_path, capsys):
+    net = write(tmp_path, 'layer { name: "d" type: "Data" top: "data" transform_param { crop_size: 32 } }\n'
+                + CONV.format("c", "data", "kernel_size: 3"))
+    for more, said in (((), "image 32 x 32"), (("--size", "20x30"), "image 20 x 30")):
+        main(["explain", net, *more])
+        assert said in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(("words", "said"), [
     (INPUT.replace("dim: 20 dim: 30", ""), "no image goes in"),
     (INPUT + CONV.format("c", "data", "kernel_size: 21"), "'c' would be 0 x 10; the least image is 21 x 21"),
     (INPUT + CONV.format("c", "datum", "kernel_size: 3"), "which no layer before it makes"),
     ('net: "train.prototxt"', "not a NetParameter"),
     ("", "has no layers; give the net's prototxt, not the solver's"),
-    ('layers { name: "c" type: CONVOLUTION }', "layers in the old form"),
+    ('layers { name: "c" type: CONVOLUTION }', "`upgrade_net_proto_text OLD NEW`"),
 ])
 def test_faults_of_a_file_are_one_line(tmp_path, capsys, words, said):
     assert startup.run(lambda: main(["explain", write(tmp_path, words)])) == 1

@@ -185,6 +185,13 @@ def test_hosts_that_are_gone_are_named(small, tmp_path, capsys, monkeypatch):
 def test_wrong_archive_and_unknown_name(small, hosts, tmp_path, capsys):
     code, said = run(capsys, "get", "nyud", "--from", hosts / "caffe_ilsvrc12.tar.gz", "--root", tmp_path)
     assert code == 1 and "has no 'segmentation' in it; it is not the archive it should be" in said.err
+    wrong = tmp_path / "data/downloads/nyud.tar.gz"
+    assert wrong.exists() and "remove it" in said.err and not wrong.with_name(f"{wrong.name}.unpacked").exists()
+    code, said = run(capsys, "get", "nyud", "--from", hosts / "nyud.tar.gz", "--root", tmp_path)
+    assert code == 1 and "is there already, and is another file" in said.err
+    wrong.unlink()  # and what was recorded of it does not stand against the right one
+    code, said = run(capsys, "get", "nyud", "--from", hosts / "nyud.tar.gz", "--root", tmp_path)
+    assert "has sha256" not in said.err and (tmp_path / "data/nyud/segmentation/img_5001.mat").exists()
     code, said = run(capsys, "get", "coco", "--root", tmp_path)
     assert code == 1 and said.err == ("error: there is no 'coco' to get; known are: voc, sbd, context, nyud, nyud-mat, "
                                       "siftflow, ilsvrc\n")
