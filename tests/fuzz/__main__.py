@@ -27,6 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 5  # of its processor's time that a case may take
 WALL_SECONDS = 60  # whatever else the machine does
 MB = 1024
+QUIET_AND_SMALL = {"GLOG_minloglevel": "3", "CAFFE_MEMORY_LIMIT": "64"}  # of a reading process
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -71,7 +72,7 @@ class Worker:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.fuzz.worker", str(self._seed), str(self._seeds)], stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE, stderr=errors, cwd=self._folder.name,
-                env=os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"})
+                env=os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", **QUIET_AND_SMALL})
         self._process.stdout.readline()  # it is ready
         return self._process
 

@@ -9,14 +9,11 @@ from __future__ import annotations
 
 import faulthandler
 import json
-import os
 import random
 import sys
 import traceback
 import warnings
 from pathlib import Path
-
-os.environ |= {"GLOG_minloglevel": "3", "CAFFE_MEMORY_LIMIT": "64"}
 
 from tests.fuzz.mutate import mutate
 from tests.fuzz.targets import DOCUMENTED, SHARES, TARGETS, TEXTS
