@@ -100,7 +100,7 @@ class Blob:
     @property
     def data(self) -> np.ndarray:
         """Values: a live, writable float32 view of this shape; no copy."""
-        return self._shaped(self._data.host()).numpy()
+        return self._data.watched_by(self._shaped(self._data.host()).numpy())
 
     @property
     def diff(self) -> np.ndarray:
@@ -111,6 +111,7 @@ class Blob:
     def tensor(self) -> torch.Tensor:
         """Values as a contiguous torch tensor on the compute device; no copy."""
         self._data.keep_order()
+        self._data.hold()
         return self._shaped(self._data.edit())
 
     @property

@@ -33,6 +33,7 @@ class _State:
     solver_count = 1
     solver_rank = 0
     multiprocess = False
+    plans = os.environ.get("CAFFE_PLAN", "1") not in ("", "0")
 
 
 _state = _State()
@@ -104,6 +105,16 @@ def set_precision(precision: str) -> None:
     if precision not in ("fp32", "tf32"):
         raise CaffeError(f"set_precision: got {precision!r}, want 'fp32' or 'tf32' (bf16 is not there yet)")
     _state.precision = precision
+
+
+def plans() -> bool:
+    """Tell whether TEST nets may run as plans."""
+    return _state.plans
+
+
+def set_plans(flag: bool) -> None:
+    """Let TEST nets run as plans (default; CAFFE_PLAN=0 in the environment: not), or layer by layer as Caffe does."""
+    _state.plans = bool(flag)
 
 
 @contextlib.contextmanager

@@ -24,6 +24,7 @@ from .net_filter import filter_net
 from .net_init import NetBuilder
 from .net_weights import NetWeights
 from .parallel import NCCL
+from .plan.plan import Plan
 from .proto_text import read_net_param_from_text
 
 
@@ -79,12 +80,26 @@ class Net(NetFace, NetWeights):
         self.output_blobs = [self._w.blobs[i] for i in self._w.output_ids]
         self._hooks: dict[str, list[Callable[[int], Any]]] = {
             name: [] for name in ("before_forward", "after_forward", "before_backward", "after_backward")}
+        self._plan = Plan.of(self)
         log.info("Network initialization done.", "net.cpp:255")
 
     # -- running -------------------------------------------------------------------------------
 
     def forward_from_to(self, start: int, end: int) -> float:
         """Run layers start … end, both included; return the sum of their weighted losses."""
+        if self._plan is not None and end - start + 1 == len(self.layers) and self._serves_plan():
+            with common.arithmetic():
+                loss = self._plan.run()
+            if loss is not None:
+                return loss
+        return self._forward_by_layer(start, end)
+
+    def _serves_plan(self) -> bool:
+        """Tell whether nobody looks between the layers."""
+        return (common.plans() and common.device() is common.CPU and not self.debug_info
+                and not self._hooks["before_forward"] and not self._hooks["after_forward"])
+
+    def _forward_by_layer(self, start: int, end: int) -> float:
         w, losses = self._w, []
         before, after = self._hooks["before_forward"], self._hooks["after_forward"]
         with common.arithmetic():
@@ -115,6 +130,9 @@ class Net(NetFace, NetWeights):
 
     def _backward(self, start: int, end: int) -> None:
         self._check_range(end, start)
+        if self._plan is not None:  # layers keep what their backward needs in their own forward
+            self._plan.fill()
+            self._plan = None
         w = self._w
         before, after = self._hooks["before_backward"], self._hooks["after_backward"]
         with common.arithmetic():

@@ -6,21 +6,27 @@ Not here: shapes (blob). Source: BVLC syncedmem.cpp.
 The host buffer never moves, so a NumPy view taken once stays live; the device buffer may.
 On the CPU, values between layers may stand with channels last ("pixels"), which its kernels run faster on, for as
 long as nobody outside the layers has looked; whoever asks for the host tensor gets Caffe's order, from then on always.
+A plan may leave values out; they are computed when somebody asks.
 """
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Callable
+
+import numpy as np
 import torch
 
 from . import common
 
-UNINITIALIZED, AT_HOST, AT_DEVICE, SYNCED, AT_PIXELS = range(5)
+UNINITIALIZED, AT_HOST, AT_DEVICE, SYNCED, AT_PIXELS, LEFT_OUT = range(6)
 
 
 class SyncedMemory:
     """Lazily allocated, zero-filled values on host and device."""
 
-    __slots__ = ("count", "head", "may_be_pixels", "_host", "_device", "_upload", "_pixels", "_views")
+    __slots__ = ("count", "head", "may_be_pixels", "_host", "_device", "_upload", "_pixels", "_views", "version",
+                 "_fill", "_before_write", "_watchers", "_is_held")
 
     def __init__(self, count: int, may_be_pixels: bool = False) -> None:
         self.count = count
@@ -31,10 +37,52 @@ class SyncedMemory:
         self._host: torch.Tensor | None = None
         self._device: torch.Tensor | None = None
         self._upload: torch.cuda.Event | None = None  # of a copy to the device that may still run
+        self.version = 0  # grows whenever values may be written
+        self._fill: Callable[[], None] | None = None  # computes values that were left out
+        self._before_write: Callable[[], None] | None = None
+        self._watchers: list[weakref.ref[np.ndarray]] = []  # views that scripts were given
+        self._is_held = False  # a script has a tensor
+
+    # -- who looks -----------------------------------------------------------------------------
+
+    def watched_by(self, view: np.ndarray) -> np.ndarray:
+        """Note a view that is handed to a script; slices of it keep it alive."""
+        if self._watchers and self._watchers[-1]() is None:
+            self._watchers.pop()
+        self._watchers.append(weakref.ref(view))
+        return view
+
+    def hold(self) -> None:
+        """Note that a script has a tensor of the values, for good."""
+        self._is_held = True
+
+    def is_watched(self) -> bool:
+        """Tell whether a script still holds a view, through which it may read and write unseen."""
+        if self._watchers:
+            self._watchers = [view for view in self._watchers if view() is not None]
+        return self._is_held or bool(self._watchers)
+
+    def leave_out(self, fill: Callable[[], None] | None) -> None:
+        """Hold no values until somebody asks, and then let `fill` compute them; None: hold what is there."""
+        self._fill = fill
+        self.head = LEFT_OUT if fill is not None else AT_HOST if self._host is not None else UNINITIALIZED
+
+    def before_write(self, call: Callable[[], None] | None) -> None:
+        """Call this once, before values are next written or handed out for writing."""
+        self._before_write = call
+
+    def _may_change(self) -> None:
+        self.version += 1
+        if self._before_write is not None:
+            call, self._before_write = self._before_write, None
+            call()
+
+    # -- values --------------------------------------------------------------------------------
 
     def host(self) -> torch.Tensor:
         """Return the flat host tensor for reading and writing; it counts as newest from now on."""
         self.keep_order()
+        self._may_change()
         if self.head == AT_DEVICE:
             self._host_buffer().copy_(self._device)  # type: ignore[arg-type]
         if self._upload is not None:  # whoever writes here now must not be ahead of the copy
@@ -67,12 +115,14 @@ class SyncedMemory:
     def edit(self) -> torch.Tensor:
         """Return the flat tensor on the compute device, up to date, for reading and writing."""
         buffer = self.read()
+        self._may_change()
         self.head = AT_HOST if common.device() is common.CPU else AT_DEVICE
         return buffer
 
     def write(self) -> torch.Tensor:
         """Return the flat tensor on the compute device to be overwritten whole; old values are not brought."""
         device = common.device()
+        self._may_change()
         if device is common.CPU:
             self.head = AT_HOST
             return self._host if self._host is not None else self._host_buffer()
@@ -107,7 +157,10 @@ class SyncedMemory:
             self._views.clear()
 
     def _leave_pixels(self) -> None:
-        """Bring values that stand with channels last into the host buffer."""
+        """Bring values that stand with channels last, or were left out, into the host buffer."""
+        if self.head == LEFT_OUT:
+            assert self._fill is not None
+            self._fill()
         if self.head == AT_PIXELS:
             values = self._pixels
             assert values is not None

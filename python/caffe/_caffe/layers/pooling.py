@@ -91,7 +91,7 @@ class PoolingLayer(Layer):
             self.fail(f"Input must have 4 axes, corresponding to (num, channels, height, width); got {shape}")
         if self.global_pooling:
             self.kernel = list(shape[2:])
-        self._pooled = [self._length(shape[2 + i], i) for i in (0, 1)]
+        self._pooled = [self.pooled_length(shape[2 + i], i) for i in (0, 1)]
         if min(self._pooled) < 1:
             self.fail(f"bottom {shape} gives an output of {self._pooled}; kernel {self.kernel}, pad {self.pad}, "
                       f"stride {self.stride} want a larger bottom")
@@ -107,7 +107,7 @@ class PoolingLayer(Layer):
             self._border += [self.pad[i], reach - self.pad[i] - shape[2 + i]]
         self._shape = shape
 
-    def _length(self, length, i):
+    def pooled_length(self, length, i):
         """Return the number of windows along axis i.
 
         Caffe: rounds up, then drops a last window that starts beyond the bottom and its pad, but only

@@ -1,0 +1,370 @@
+"""Plans of TEST nets: the same results as layer by layer, whatever a script looks at or changes."""
+
+from __future__ import annotations
+
+import gc
+
+import numpy as np
+import pytest
+
+import caffe
+from caffe._caffe import common
+from caffe._caffe.plan.plan import Plan
+
+TRUNK = """
+layer { name: "c1" type: "Convolution" bottom: "data" top: "c1" convolution_param {
+  num_output: 8 kernel_size: 3 pad: PAD weight_filler { type: "msra" } bias_filler { type: "uniform" } } }
+layer { name: "r1" type: "ReLU" bottom: "c1" top: "c1" }
+layer { name: "c2" type: "Convolution" bottom: "c1" top: "c2" convolution_param {
+  num_output: 8 kernel_size: 3 pad: 1 weight_filler { type: "msra" } bias_filler { type: "uniform" } } }
+layer { name: "r2" type: "ReLU" bottom: "c2" top: "c2" }
+layer { name: "p1" type: "Pooling" bottom: "c2" top: "p1" pooling_param { pool: MAX kernel_size: 2 stride: 2 } }
+layer { name: "c3" type: "Convolution" bottom: "p1" top: "c3" convolution_param {
+  num_output: 260 kernel_size: 3 pad: 1 weight_filler { type: "msra" } bias_filler { type: "uniform" } } }
+layer { name: "r3" type: "ReLU" bottom: "c3" top: "c3" }
+layer { name: "c4" type: "Convolution" bottom: "c3" top: "c4" convolution_param {
+  num_output: 12 kernel_size: 3 pad: 1 weight_filler { type: "msra" } bias_filler { type: "uniform" } } }
+layer { name: "r4" type: "ReLU" bottom: "c4" top: "c4" }
+layer { name: "p2" type: "Pooling" bottom: "c4" top: "p2" pooling_param { pool: MAX kernel_size: 3 stride: 2 } }
+layer { name: "c5" type: "Convolution" bottom: "p2" top: "c5" convolution_param {
+  num_output: 16 kernel_size: 5 weight_filler { type: "msra" } bias_filler { type: "uniform" } } }
+layer { name: "d5" type: "Dropout" bottom: "c5" top: "c5" }
+layer { name: "s5" type: "Convolution" bottom: "c5" top: "s5" convolution_param {
+  num_output: 3 kernel_size: 1 weight_filler { type: "msra" } } }
+layer { name: "u5" type: "Deconvolution" bottom: "s5" top: "u5" convolution_param {
+  num_output: 3 group: 3 kernel_size: 4 stride: 2 bias_term: false weight_filler { type: "bilinear" } } }
+layer { name: "s4" type: "Convolution" bottom: "p1" top: "s4" convolution_param {
+  num_output: 3 kernel_size: 1 weight_filler { type: "msra" } } }
+layer { name: "k4" type: "Crop" bottom: "s4" bottom: "u5" top: "k4" crop_param { axis: 2 offset: 3 } }
+layer { name: "sum" type: "Eltwise" bottom: "u5" bottom: "k4" top: "sum" }
+layer { name: "up" type: "Deconvolution" bottom: "sum" top: "up" convolution_param {
+  num_output: 3 group: 3 kernel_size: 4 stride: 2 bias_term: false weight_filler { type: "bilinear" } } }
+layer { name: "score" type: "Crop" bottom: "up" bottom: "data" top: "score" crop_param { axis: 2 offset: OFFSET } }
+"""
+INPUT = 'layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 40 dim: 50 } } }'
+
+
+@pytest.fixture
+def make(tmp_path):
+    def make(pad=30, head=INPUT, tail="", offset=10):
+        caffe.set_random_seed(3)
+        path = tmp_path / "net.prototxt"
+        path.write_text(head + TRUNK.replace("PAD", str(pad)).replace("OFFSET", str(offset)) + tail)
+        return caffe.Net(str(path), caffe.TEST)
+
+    yield make
+    common.set_plans(True)
+
+
+def both(net, name="score"):
+    """A blob after a pass by layers and after one by the plan, which must have run."""
+    common.set_plans(False)
+    net.forward()
+    by_layer = net.blobs[name].data.copy()
+    common.set_plans(True)
+    net.forward()
+    return by_layer, net.blobs[name].data.copy()
+
+
+def alike(a, b):
+    return a.shape == b.shape and np.abs(a - b).max() <= 1e-5 * max(np.abs(a).max(), 1e-3)
+
+
+def image(net, height, width, seed=0, n=1):
+    x = np.random.RandomState(seed).randn(n, 3, height, width).astype(np.float32)
+    net.blobs["data"].reshape(*x.shape)
+    net.blobs["data"].data[...] = x
+
+
+def left_out(net, name):
+    return net.blobs[name]._data._fill is not None
+
+
+@pytest.mark.parametrize("size", [(40, 50), (41, 50), (43, 51), (1, 1), (7, 90), (64, 64), (97, 101)])
+@pytest.mark.parametrize("pad", [20, 30, 60])
+def test_scores_are_those_of_the_pass_by_layers(make, pad, size):
+    net = make(pad)
+    image(net, *size)
+    assert alike(*both(net))
+    assert left_out(net, "c2")
+
+
+@pytest.mark.parametrize("size", [(40, 50), (39, 51), (5, 6)])
+def test_without_a_wide_pad_all_is_computed(tmp_path, size):
+    path = tmp_path / "net.prototxt"
+    path.write_text(INPUT + TRUNK[:TRUNK.index('layer { name: "p2"')].replace("PAD", "1"))
+    net = caffe.Net(str(path), caffe.TEST)
+    image(net, *size)
+    assert alike(*both(net, "c4"))
+    assert left_out(net, "c2")
+
+
+def test_sizes_may_change_from_image_to_image(make):
+    net = make()
+    for seed, size in enumerate([(40, 50), (33, 61), (40, 50), (60, 33), (41, 49), (40, 50)]):
+        image(net, *size, seed=seed)
+        assert alike(*both(net))
+
+
+def test_several_images_in_a_batch(make):
+    net = make()
+    image(net, 40, 50, n=3)
+    assert alike(*both(net))
+
+
+def test_what_pads_see_is_computed_once(make, monkeypatch):
+    net = make(60)
+    image(net, 41, 50)
+    net.forward()
+    program = next(s.program for s in net._plan._segments if not isinstance(s, int))
+    area = {step.layer.name: program.geometry({0: (41, 50)}, frozenset(program_outputs(net))).area[step.above]
+            for step in program.steps}
+    (top, bottom), (left, right) = area["c2"]
+    assert bottom - top < 64 and right - left < 72  # of 159 x 168
+    assert area["score"] == ((0, 41), (0, 50))
+    assert program._frames
+
+
+def program_outputs(net):
+    segment = next(s for s in net._plan._segments if not isinstance(s, int))
+    return [segment._values[i] for i in segment._wanted]
+
+
+@pytest.mark.parametrize("name", ["c1", "c2", "p1", "c3", "p2", "c5", "s4", "k4", "sum", "up"])
+def test_an_inner_blob_is_there_when_one_looks(make, name):
+    net = make()
+    image(net, 40, 50)
+    common.set_plans(False)
+    net.forward()
+    want = net.blobs[name].data.copy()
+    gc.collect()
+    common.set_plans(True)
+    net.forward()
+    assert left_out(net, name)
+    assert alike(net.blobs[name].data, want)  # not to the bit: a blob one has looked at changes its layout
+
+
+def test_an_inner_blob_is_of_the_inputs_of_its_pass(make):
+    net = make()
+    image(net, 40, 50)
+    common.set_plans(False)
+    net.forward()
+    want = net.blobs["p2"].data.copy()
+    common.set_plans(True)
+    net.forward()
+    image(net, 40, 50, seed=1)  # the next image is there already
+    following = net.blobs["data"].data.copy()
+    np.testing.assert_array_equal(net.blobs["p2"].data, want)
+    np.testing.assert_array_equal(net.blobs["data"].data, following)
+    net.forward()
+    assert not np.array_equal(net.blobs["p2"].data, want)
+
+
+def test_a_blob_with_a_live_view_is_written_in_every_pass(make):
+    net = make()
+    image(net, 40, 50)
+    net.forward()
+    row = net.blobs["p2"].data[0, 0]  # a slice keeps the view alive
+    image(net, 40, 50, seed=1)
+    net.forward()
+    assert not left_out(net, "p2")
+    now = row.copy()
+    common.set_plans(False)
+    net.forward()
+    assert alike(net.blobs["p2"].data[0, 0], now)
+    del row
+    gc.collect()
+    common.set_plans(True)
+    net.forward()
+    assert left_out(net, "p2")
+
+
+def test_a_tensor_of_a_blob_is_kept_up_to_date(make):
+    net = make()
+    image(net, 40, 50)
+    tensor = net.blobs["p2"].tensor
+    a = (net.forward(), tensor.clone())[1]
+    image(net, 40, 50, seed=1)
+    b = (net.forward(), tensor.clone())[1]
+    assert not np.array_equal(a, b)
+
+
+@pytest.mark.parametrize("layer", ["c1", "c3", "s4", "u5"])
+def test_weights_written_in_passing_count_in_the_next_pass(make, layer):
+    net = make()
+    image(net, 40, 50)
+    before = (net.forward(), net.blobs["score"].data.copy())[1]
+    net.params[layer][0].data[...] *= 1.5
+    a, b = both(net)
+    assert alike(a, b) and not alike(before, b)
+
+
+def test_weights_written_through_a_view_that_stays_count_in_the_next_pass(make):
+    net = make()
+    image(net, 40, 50)
+    weight = net.params["c3"][0].data
+    before = (net.forward(), net.blobs["score"].data.copy())[1]
+    for factor in (1.5, 0.1):
+        weight *= factor
+        a, b = both(net)
+        assert alike(a, b) and not alike(before, b)
+
+
+def test_an_inner_blob_is_of_the_weights_of_its_pass(make):
+    net = make()
+    image(net, 40, 50)
+    common.set_plans(False)
+    net.forward()
+    want = net.blobs["p2"].data.copy()
+    gc.collect()
+    common.set_plans(True)
+    net.forward()
+    net.params["c1"][0].data[...] = 0
+    np.testing.assert_array_equal(net.blobs["p2"].data, want)
+
+
+def test_an_inner_blob_that_can_no_longer_be_computed_is_refused(make):
+    net = make()
+    image(net, 40, 50)
+    weight = net.params["c1"][0].data
+    net.forward()
+    weight *= 2
+    with pytest.raises(caffe.CaffeError, match="written through a view since the last forward.*run forward again"):
+        print(net.blobs["p2"].data.sum())
+    net.forward()
+    net.blobs["p2"].data.sum()
+
+
+def test_weights_copied_from_a_file_count(make, tmp_path):
+    net = make()
+    image(net, 40, 50)
+    other = make()
+    other.params["c3"][0].data[...] *= 2
+    other.save(str(tmp_path / "other.caffemodel"))
+    net.forward()
+    net.copy_from(str(tmp_path / "other.caffemodel"))
+    a, b = both(net)
+    image(other, 40, 50)
+    assert alike(a, b) and alike(both(other)[1], b)
+
+
+def test_shared_weights_count(make):
+    net, other = make(), make()
+    other.params["c3"][0].data[...] *= 2
+    net.share_with(other)
+    image(net, 40, 50)
+    a, b = both(net)
+    other.params["c3"][0].data[...] *= 2
+    c, d = both(net)
+    assert alike(a, b) and alike(c, d) and not alike(b, d)
+
+
+def test_hooks_see_every_layer(make):
+    net = make()
+    image(net, 40, 50)
+    seen = []
+    net.after_forward(seen.append)
+    net.forward()
+    assert seen == list(range(len(net.layers)))
+
+
+def test_a_range_of_layers_runs_on_what_the_plan_left_out(make):
+    net = make()
+    image(net, 40, 50)
+    want = (net.forward(), net.blobs["score"].data.copy())[1]
+    net.forward(start="c4")
+    assert alike(want, net.blobs["score"].data)
+
+
+def test_backward_after_a_plan(make):
+    net = make()
+    image(net, 40, 50)
+    common.set_plans(False)
+    net.forward()
+    net.blobs["score"].diff[...] = 1
+    net.backward(start="score", end="c1")
+    want = net.params["c3"][0].diff.copy()
+    net.clear_param_diffs()
+    common.set_plans(True)
+    net._plan = Plan.of(net)
+    net.forward()
+    net.backward(start="score", end="c1")
+    np.testing.assert_array_equal(net.params["c3"][0].diff, want)
+
+
+def test_nan_goes_caffes_way(make):
+    net = make()
+    image(net, 40, 50)
+    net.blobs["data"].data[0, 0, 5, 5] = np.nan
+    a, b = both(net)
+    np.testing.assert_array_equal(a, b)
+
+
+def test_layers_that_are_no_steps_stand_between(make):
+    tail = """
+layer { name: "label" type: "DummyData" top: "label" dummy_data_param { shape { dim: 1 dim: 1 dim: 40 dim: 50 }
+  data_filler { type: "constant" value: 1 } } }
+layer { name: "split" type: "Sigmoid" bottom: "score" top: "prob" }
+layer { name: "again" type: "Convolution" bottom: "prob" top: "again" convolution_param {
+  num_output: 2 kernel_size: 3 pad: 9 weight_filler { type: "msra" } } }
+layer { name: "like" type: "Crop" bottom: "again" bottom: "label" top: "like" crop_param { axis: 2 offset: 2 } }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "like" bottom: "label" top: "loss" }
+"""
+    net = make(tail=tail)
+    image(net, 40, 50)
+    assert sum(not isinstance(part, int) for part in net._plan._segments) == 2
+    assert alike(*both(net, "loss"))
+
+
+def test_a_net_in_test_of_a_solver_follows_its_training(tmp_path):
+    net = """
+layer { name: "data" type: "DummyData" top: "data" dummy_data_param { shape { dim: 2 dim: 3 dim: 12 dim: 12 }
+  data_filler { type: "gaussian" } } include { phase: TRAIN } }
+layer { name: "data" type: "DummyData" top: "data" dummy_data_param { shape { dim: 2 dim: 3 dim: 12 dim: 12 }
+  data_filler { type: "constant" value: 0.3 } } include { phase: TEST } }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv" convolution_param {
+  num_output: 40 kernel_size: 3 pad: 5 weight_filler { type: "msra" } } }
+layer { name: "relu" type: "ReLU" bottom: "conv" top: "conv" }
+layer { name: "ip" type: "InnerProduct" bottom: "conv" top: "ip" inner_product_param { num_output: 2
+  weight_filler { type: "xavier" } } }
+layer { name: "target" type: "DummyData" top: "target" dummy_data_param { shape { dim: 2 dim: 2 } } }
+layer { name: "loss" type: "EuclideanLoss" bottom: "ip" bottom: "target" top: "loss" }
+"""
+    (tmp_path / "net.prototxt").write_text(net)
+    (tmp_path / "solver.prototxt").write_text(
+        f'net: "{tmp_path}/net.prototxt" base_lr: 1e-4 lr_policy: "fixed" max_iter: 9 test_iter: 1 test_interval: 2 '
+        f'random_seed: 1 snapshot_prefix: "{tmp_path}/s"')
+    losses = []
+    for plans in (False, True):
+        common.set_plans(plans)
+        solver = caffe.SGDSolver(str(tmp_path / "solver.prototxt"))
+        seen = []
+        for _ in range(4):
+            solver.step(2)
+            seen.append(float(solver.test_nets[0].forward()["loss"]))
+        losses.append(seen)
+    common.set_plans(True)
+    np.testing.assert_allclose(*losses, rtol=1e-5)
+
+
+@pytest.mark.parametrize("layer", [
+    'layer { name: "py" type: "Python" bottom: "score" top: "p" python_param { module: "plan_layers" layer: "Same" } }',
+    'layer { name: "out" type: "HDF5Output" bottom: "score" bottom: "score" hdf5_output_param { file_name: "F" } }'])
+def test_a_net_with_layers_that_have_effects_runs_by_layer(make, monkeypatch, tmp_path, layer):
+    (tmp_path / "plan_layers.py").write_text("""
+import caffe
+class Same(caffe.Layer):
+    def setup(self, bottom, top): pass
+    def reshape(self, bottom, top): top[0].reshape(*bottom[0].shape)
+    def forward(self, bottom, top): top[0].data[...] = bottom[0].data
+    def backward(self, top, propagate_down, bottom): pass
+""")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert make(tail=layer.replace('"F"', f'"{tmp_path}/out.h5"'))._plan is None
+
+
+def test_training_nets_and_nets_without_convolution_have_no_plan(make, tmp_path):
+    (tmp_path / "small.prototxt").write_text(INPUT + 'layer { name: "r" type: "ReLU" bottom: "data" top: "r" }')
+    assert caffe.Net(str(tmp_path / "small.prototxt"), caffe.TEST)._plan is None
+    make()
+    assert caffe.Net(str(tmp_path / "net.prototxt"), caffe.TRAIN)._plan is None
