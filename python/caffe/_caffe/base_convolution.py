@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from . import nd_convolution
+from . import common, nd_convolution
 from .axes import canonical_axis, count
 from .blob import Blob
 from .filler import fill
@@ -176,6 +176,9 @@ class BaseConvolutionLayer(Layer):
     def _convolution(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None,
                      out: torch.Tensor) -> torch.Tensor:
         if self.num_spatial_axes <= TORCH_SPATIAL_AXES:
+            if self._in_bf16():
+                x, weight = x.to(torch.bfloat16), weight.to(torch.bfloat16)
+                bias = None if bias is None else bias.to(torch.bfloat16)
             return torch.convolution(x, weight, bias, *self._geometry(), self.group)
         window = self.stride, self.pad, self.dilation, self.group
         if self.transposed:
@@ -188,7 +191,13 @@ class BaseConvolutionLayer(Layer):
                    mask: list[bool]) -> tuple[Any, ...]:
         if self.num_spatial_axes > TORCH_SPATIAL_AXES:
             return self._nd_gradients(dy, x, weight, mask)
+        if self._in_bf16():
+            dy, x, weight = dy.to(torch.bfloat16), x.to(torch.bfloat16), weight.to(torch.bfloat16)
         return torch.ops.aten.convolution_backward(dy, x, weight, [0], *self._geometry(), self.group, mask)
+
+    def _in_bf16(self) -> bool:
+        """Tell whether to convolve in bf16; upsampling stays float32."""
+        return common.precision() == "bf16" and not self.transposed
 
     def _nd_gradients(self, dy: torch.Tensor, x: torch.Tensor, weight: torch.Tensor,
                       mask: list[bool]) -> tuple[Any, ...]:

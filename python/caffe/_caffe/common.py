@@ -14,6 +14,7 @@ from collections.abc import Iterator
 
 import torch
 
+from . import log
 from .errors import CaffeError
 from .rng import RNG
 
@@ -101,10 +102,35 @@ def set_random_seed(seed: int) -> None:
 
 
 def set_precision(precision: str) -> None:
-    """Choose `fp32` (default, as Caffe) or `tf32` (GPU only) for convolutions and inner products."""
-    if precision not in ("fp32", "tf32"):
-        raise CaffeError(f"set_precision: got {precision!r}, want 'fp32' or 'tf32' (bf16 is not there yet)")
+    """Choose the precision of convolutions in this process; all else, and all blobs, stay float32.
+
+    Args:
+        precision: `fp32` (default, as Caffe); `tf32` (GPU only: 10 bits instead of 23); `bf16` (7 bits: about 2.4
+            significant digits; products are summed in float32).
+
+    Raises:
+        CaffeError: another word, or bf16 where neither the CPU nor a GPU computes in it.
+    """
+    if precision not in ("fp32", "tf32", "bf16"):
+        raise CaffeError(f"set_precision: got {precision!r}, want 'fp32', 'tf32' or 'bf16'")
+    if precision == "bf16" and not has_bf16():
+        raise CaffeError("set_precision: this machine computes in bf16 neither on the CPU (that takes AVX-512 with BF16, "
+                         "or AMX) nor on a GPU; stay with 'fp32'")
+    if precision != _state.precision:
+        log.info(f"Precision of convolutions: {precision}", "common.py:1")
     _state.precision = precision
+
+
+def precision() -> str:
+    """Return the precision of convolutions: fp32, tf32 or bf16."""
+    return _state.precision
+
+
+def has_bf16() -> bool:
+    """Tell whether bf16 is faster than fp32 where layers compute now."""
+    if _state.device is not CPU:
+        return torch.cuda.is_bf16_supported()
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def plans() -> bool:

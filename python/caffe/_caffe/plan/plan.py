@@ -121,7 +121,7 @@ class Segment:
     def __init__(self, program: Program, blob_of_input: dict[int, int], value_of_blob: dict[int, int],
                  wanted: frozenset[int]) -> None:
         self.program, self._inputs, self._values, self._wanted = program, blob_of_input, value_of_blob, wanted
-        self._seen: list[tuple] = []
+        self._seen: list[Any] = []
         self._copies: dict[int, torch.Tensor] = {}
 
     def run(self, blobs: Sequence[Any], written: set[int]) -> bool:
@@ -139,7 +139,7 @@ class Segment:
     def refresh(self) -> None:
         """Pack again, and forget what was computed, if any weight has changed."""
         now = self._weights()
-        seen = [(id(memory), memory.version) for memory in now]
+        seen: list[Any] = [common.precision(), *((id(memory), memory.version) for memory in now)]
         if seen == self._seen and not self.is_stale():
             return
         self.program.forget()

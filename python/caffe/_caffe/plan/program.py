@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import torch
 
 from .reach import FAR, Span, inside, join, meet, of_input, of_unknown
+from .space import Space
 from .steps import Area, Reaches, Step
 
 KEPT_SHAPES = 32  # geometries that are kept, and frames
@@ -50,6 +51,7 @@ class Program:
         self._frames: OrderedDict[tuple, torch.Tensor] = OrderedDict()
         self._around: dict[int, torch.Tensor] = {}
         self._by_value = {step.above: step for step in self.steps}
+        self._space = Space()
 
     def forget(self) -> None:
         """Drop what was computed from weights that have changed."""
@@ -126,8 +128,14 @@ class Program:
         for number, x in inputs.items():
             self._around[number] = x.new_zeros(x.shape[1])
 
+        copies: list[torch.Tensor] = []
+
         def fetch(number: int, area: Area) -> torch.Tensor:
-            return self._fetch(number, area, have[number], g, inputs)
+            part = have[number]
+            if all(inside(want, has) for want, has in zip(area, part.area, strict=True)):
+                return _cut(part.tensor, part.area, area)
+            copies.append(self._surrounded(number, area, part, g, inputs))
+            return copies[-1]
 
         for number in wanted & set(inputs):
             found[number] = inputs[number]
@@ -135,25 +143,23 @@ class Program:
             area = g.area.get(step.above)
             if area is None:
                 continue
-            have[step.above] = Part(step.run(area, [g.reach[number] for number in step.below], fetch), area)
+            made = step.run(area, [g.reach[number] for number in step.below], fetch, self._space)
+            have[step.above] = Part(made, area)
             if step.above in wanted:
                 found[step.above] = fetch(step.above, tuple(r.whole for r in g.reach[step.above]))
-            for number in step.below:
-                if last_use[number] == i and number not in inputs:
-                    have.pop(number, None)
+            spent = [have.pop(n).tensor for n in set(step.below) if last_use[n] == i and n not in inputs]
+            for tensor in (*spent, *copies):
+                if not any(tensor.data_ptr() == kept.data_ptr() for kept in (made, *found.values())):
+                    self._space.give_back(tensor)
+            copies.clear()
         return found
 
-    def _fetch(self, number: int, area: Area, part: Part, g: Geometry,
-               inputs: dict[int, torch.Tensor]) -> torch.Tensor:
-        """Give a part of a value: what was computed, and around it what is known."""
-        if area == part.area:
-            return part.tensor
-        if all(inside(want, has) for want, has in zip(area, part.area, strict=True)):
-            return _cut(part.tensor, part.area, area)
+    def _surrounded(self, number: int, area: Area, part: Part, g: Geometry,
+                    inputs: dict[int, torch.Tensor]) -> torch.Tensor:
+        """Copy what was computed of a part, and lay around it what is known."""
         n, c = part.tensor.shape[:2]
         if all(inside(want, r.flat) for want, r in zip(area, g.reach[number], strict=True)):
-            out = torch.empty((n, c, *(b - a for a, b in area)), dtype=part.tensor.dtype,
-                              memory_format=torch.channels_last)
+            out = self._space.take((n, c, *(b - a for a, b in area)), part.tensor.dtype)
             out.copy_(self.around(number).view(1, -1, 1, 1))
         else:
             frame = self._frame(number, [r.length for r in g.reach[number]], inputs)

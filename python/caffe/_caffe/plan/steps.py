@@ -13,8 +13,9 @@ from typing import Any
 
 import torch
 
-from .. import upsampling
+from .. import common, upsampling
 from .reach import Reach, Span, Window, inside, meet
+from .space import Space
 
 Area = tuple[Span, ...]  # rows, columns
 Reaches = tuple[Reach, ...]
@@ -49,7 +50,7 @@ class Step:
         """The parts of the bottoms that a part of the top is computed from; within the bottoms."""
         raise NotImplementedError
 
-    def run(self, area: Area, below: Sequence[Reaches], fetch: Fetch) -> torch.Tensor:
+    def run(self, area: Area, below: Sequence[Reaches], fetch: Fetch, space: Space) -> torch.Tensor:
         """Compute a part of the top."""
         raise NotImplementedError
 
@@ -102,17 +103,20 @@ class Convolve(Sliding):
         self.windows = tuple(
             Window(layer.dilation[i] * (layer.kernel[i] - 1) + 1, layer.stride[i], layer.pad[i], True) for i in (0, 1))
         self.wide = layer.channels >= MANY
+        self._weight = torch.empty(0)
         self._packed: torch.Tensor | None = None
 
     def pack(self) -> None:
         """Take the present weights."""
         weight = self.layer.blobs[0].read_data()
-        self._packed = None
+        if common.precision() == "bf16":
+            weight = weight.to(torch.bfloat16)
+        self._weight, self._packed = weight, None
         if _PACKS and weight.numel() >= 1 << 12:
             self._packed = torch.ops.mkldnn._reorder_convolution_weight(
                 weight, [0, 0], self.layer.stride, self.layer.dilation, self.layer.group, [])
 
-    def run(self, area, below, fetch):
+    def run(self, area, below, fetch, space):
         """Convolve; padding is the kernel's own where all of the top is wanted, else it is laid around."""
         x, pad = fetch(self.below[0], self.reads(area, below)[0]), [0, 0]
         if area == tuple((0, n) for n in self.lengths([[r.length for r in below[0]]])):
@@ -121,17 +125,21 @@ class Convolve(Sliding):
             rows, columns = self.beyond(area, below[0])
             if any(rows + columns):
                 x = functional.pad(x, [*columns, *rows])
-        return self._convolve(x, pad)
-
-    def _convolve(self, x: torch.Tensor, pad: list[int]) -> torch.Tensor:
-        layer = self.layer
-        bias = layer.blobs[1].read_data() if len(layer.blobs) > 1 else None
-        x = x.contiguous(memory_format=torch.channels_last)
+        out = None
         if self._packed is not None:
-            return torch.ops.mkldnn._convolution_pointwise(
-                x, self._packed, bias, pad, layer.stride, layer.dilation, layer.group,
-                "relu" if self.relu else "none", [], "")
-        y = torch.convolution(x, layer.blobs[0].read_data(), bias, layer.stride, pad, layer.dilation, False, [0, 0],
+            sides = (end - begin for begin, end in area)
+            out = space.take((x.shape[0], self.layer.num_output, *sides), self._weight.dtype)
+        return self._convolve(x, pad, out)
+
+    def _convolve(self, x: torch.Tensor, pad: list[int], out: torch.Tensor | None = None) -> torch.Tensor:
+        layer = self.layer
+        x = x.to(self._weight.dtype).contiguous(memory_format=torch.channels_last)
+        bias = layer.blobs[1].read_data().to(x.dtype) if len(layer.blobs) > 1 else None
+        if out is not None:  # the kernel that writes where it is told to adds to what is there
+            return torch.ops.mkldnn._convolution_pointwise_.binary(
+                out.zero_(), x, self._packed, bias, pad, layer.stride, layer.dilation, layer.group, "add", 1.0,
+                "relu" if self.relu else None, [], "")
+        y = torch.convolution(x, self._weight, bias, layer.stride, pad, layer.dilation, False, [0, 0],
                               layer.group)
         return y.clamp_min_(0) if self.relu else y
 
@@ -152,13 +160,18 @@ class Pool(Sliding):
         """As the layer rounds them."""
         return self.layer.pooled_length(below[0][0], 0), self.layer.pooled_length(below[0][1], 1)
 
-    def run(self, area, below, fetch):
+    def run(self, area, below, fetch, space):
         """Pool; only what lies inside the bottom counts."""
         x = fetch(self.below[0], self.reads(area, below)[0])
         rows, columns = self.beyond(area, below[0])
         if rows[0] or columns[0]:
             x = functional.pad(x, [*columns, *rows], value=float("-inf"))
-        return functional.max_pool2d(x, self.layer.kernel, self.layer.stride, ceil_mode=True)
+        out = space.take((*x.shape[:2], *(end - begin for begin, end in area)), x.dtype)
+        places = space.take(out.shape, torch.int64)
+        torch.ops.aten.max_pool2d_with_indices.out(x, self.layer.kernel, self.layer.stride, [0, 0], [1, 1], True,
+                                                   out=out, indices=places)
+        space.give_back(places)
+        return out
 
     def constant(self, below):
         """The same."""
@@ -200,7 +213,7 @@ class Rectify(Pointwise):
     def __init__(self, layer: Any, below: int, above: int) -> None:
         self.layer, self.below, self.above = layer, (below,), above
 
-    def run(self, area, below, fetch):
+    def run(self, area, below, fetch, space):
         """max(x, 0) + slope * min(x, 0)."""
         return functional.leaky_relu(fetch(self.below[0], area), self.layer.negative_slope)
 
@@ -215,9 +228,9 @@ class Add(Pointwise):
     def __init__(self, layer: Any, below: Sequence[int], above: int) -> None:
         self.layer, self.below, self.above = layer, tuple(below), above
 
-    def run(self, area, below, fetch):
+    def run(self, area, below, fetch, space):
         """Add, each times its coefficient."""
-        return self._sum([fetch(number, area) for number in self.below])
+        return self._sum([fetch(number, area).float() for number in self.below])
 
     def _sum(self, xs: Sequence[torch.Tensor]) -> torch.Tensor:
         coeff = self.layer.coeff
@@ -237,7 +250,7 @@ class Join(Pointwise):
     def __init__(self, layer: Any, below: Sequence[int], above: int) -> None:
         self.layer, self.below, self.above = layer, tuple(below), above
 
-    def run(self, area, below, fetch):
+    def run(self, area, below, fetch, space):
         """Join."""
         return torch.cat([fetch(number, area) for number in self.below], 1)
 
@@ -263,7 +276,7 @@ class Cut(Step):
         """The same part, from the offset on."""
         return [tuple((a + o, b + o) for (a, b), o in zip(area, self.offset, strict=True))]
 
-    def run(self, area, below, fetch):
+    def run(self, area, below, fetch, space):
         """Fetch."""
         return fetch(self.below[0], self.reads(area, below)[0])
 
@@ -289,10 +302,10 @@ class Upsample(Step):
             spans.append(meet(span, r.whole) if kernel >= stride and layer.dilation[i] == 1 else r.whole)
         return [tuple(spans)]
 
-    def run(self, area, below, fetch):
+    def run(self, area, below, fetch, space):
         """Compute the wanted part alone."""
         layer, read = self.layer, self.reads(area, below)[0]
-        x = fetch(self.below[0], read).contiguous()
+        x = fetch(self.below[0], read).float().contiguous()
         weight, bias = layer.blobs[0].read_data(), layer._bias()
         kernels = layer._kernels(x, weight)
         first = [span[0] - r[0] * stride + pad  # of the part, in what the part of x makes without pad

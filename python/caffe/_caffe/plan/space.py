@@ -1,0 +1,44 @@
+"""Memory for the parts of one run after another: fresh pages cost as much time as filling them ten times.
+
+In:   a shape and a type.
+Out:  a tensor (N, C, H, W) with channels last, of any content.
+Not here: how long a part is needed (program).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+LARGE = 1 << 20  # bytes; below, torch's own allocator is as fast
+
+
+class Space:
+    """Buffers that were given back, and who has the others."""
+
+    def __init__(self) -> None:
+        self._free: list[torch.Tensor] = []
+        self._taken: dict[int, torch.Tensor] = {}  # by address
+
+    def take(self, shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
+        """Give a tensor; in the smallest buffer that is free and large enough."""
+        n, c, h, w = shape
+        size = n * c * h * w * dtype.itemsize
+        if size < LARGE:
+            return torch.empty((n, c, h, w), dtype=dtype, memory_format=torch.channels_last)
+        fits = [i for i, buffer in enumerate(self._free) if buffer.numel() >= size]
+        best = min(fits, key=lambda i: self._free[i].numel(), default=None)
+        buffer = torch.empty(size, dtype=torch.uint8) if best is None else self._free.pop(best)
+        self._taken[buffer.data_ptr()] = buffer
+        return buffer[:size].view(dtype).view(n, h, w, c).permute(0, 3, 1, 2)
+
+    def give_back(self, tensor: torch.Tensor) -> None:
+        """Take back the buffer that a tensor begins, if it is one of these."""
+        buffer = self._taken.pop(tensor.data_ptr(), None)
+        if buffer is not None:
+            self._free.append(buffer)
+
+    def clear(self) -> None:
+        """Let go of all that is free."""
+        self._free.clear()
