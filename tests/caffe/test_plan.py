@@ -368,3 +368,32 @@ def test_training_nets_and_nets_without_convolution_have_no_plan(make, tmp_path)
     assert caffe.Net(str(tmp_path / "small.prototxt"), caffe.TEST)._plan is None
     make()
     assert caffe.Net(str(tmp_path / "net.prototxt"), caffe.TRAIN)._plan is None
+
+
+def test_a_data_layer_draws_once_a_pass_also_where_values_are_not_finite(make, monkeypatch, tmp_path):
+    (tmp_path / "plan_source.py").write_text("""
+import caffe, numpy as np
+class Images(caffe.Layer):
+    def setup(self, bottom, top): self.number = 0
+    def reshape(self, bottom, top): top[0].reshape(1, 3, 40 + self.number, 50)
+    def forward(self, bottom, top):
+        top[0].data[...] = self.number
+        if self.number == 2:
+            top[0].data[0, 0, 3, 3] = np.nan
+        self.number += 1
+    def backward(self, top, propagate_down, bottom): pass
+""")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    head = 'layer { name: "data" type: "Python" top: "data" python_param { module: "plan_source" layer: "Images" } }'
+    seen = []
+    for plans in (False, True):
+        common.set_plans(plans)
+        net = make(head=head)
+        assert net._plan is not None
+        seen.append([])
+        for _ in range(4):
+            net.forward()
+            seen[-1].append(net.blobs["score"].data.copy())
+    for a, b in zip(*seen):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+    assert [a.shape[2] for a in seen[1]] == [40, 41, 42, 43]

@@ -114,8 +114,8 @@ def set_precision(precision: str) -> None:
     if precision not in ("fp32", "tf32", "bf16"):
         raise CaffeError(f"set_precision: got {precision!r}, want 'fp32', 'tf32' or 'bf16'")
     if precision == "bf16" and not has_bf16():
-        raise CaffeError("set_precision: this machine computes in bf16 neither on the CPU (that takes AVX-512 with BF16, "
-                         "or AMX) nor on a GPU; stay with 'fp32'")
+        raise CaffeError("set_precision: this machine computes in bf16 neither on the CPU (that takes AVX-512 with "
+                         "BF16, or AMX) nor on a GPU; stay with 'fp32'")
     if precision != _state.precision:
         log.info(f"Precision of convolutions: {precision}", "common.py:1")
     _state.precision = precision

@@ -89,9 +89,7 @@ class Net(NetFace, NetWeights):
         """Run layers start … end, both included; return the sum of their weighted losses."""
         if self._plan is not None and end - start + 1 == len(self.layers) and self._serves_plan():
             with common.arithmetic():
-                loss = self._plan.run()
-            if loss is not None:
-                return loss
+                return self._plan.run()
         return self._forward_by_layer(start, end)
 
     def _serves_plan(self) -> bool:
@@ -100,26 +98,29 @@ class Net(NetFace, NetWeights):
                 and not self._hooks["before_forward"] and not self._hooks["after_forward"])
 
     def _forward_by_layer(self, start: int, end: int) -> float:
-        w, losses = self._w, []
+        losses: list[torch.Tensor] = []
         before, after = self._hooks["before_forward"], self._hooks["after_forward"]
         with common.arithmetic():
             for i in range(start, end + 1):
                 for hook in before:
                     hook(i)
-                layer, bottom, top = w.layers[i], w.bottom_vecs[i], w.top_vecs[i]
-                try:
-                    layer.reshape(bottom, top)
-                    layer.forward(bottom, top)
-                except Exception as problem:
-                    raise layer_faults.named(layer, problem)  # noqa: B904 - it knows its cause
-                for weight, blob in zip(layer.loss_weights, top, strict=True):
-                    if weight != 0:
-                        losses.append(torch.dot(blob.read_data().reshape(-1), blob.read_diff().reshape(-1)))
+                losses += self.forward_layer(i)
                 if self.debug_info:
                     net_debug.forward(self, i)
                 for hook in after:
                     hook(i)
         return sum((float(loss) for loss in losses), 0.0)
+
+    def forward_layer(self, i: int) -> list[torch.Tensor]:
+        """Reshape and run one layer; return its weighted losses."""
+        layer, bottom, top = self._w.layers[i], self._w.bottom_vecs[i], self._w.top_vecs[i]
+        try:
+            layer.reshape(bottom, top)
+            layer.forward(bottom, top)
+        except Exception as problem:
+            raise layer_faults.named(layer, problem)  # noqa: B904 - it knows its cause
+        return [torch.dot(blob.read_data().reshape(-1), blob.read_diff().reshape(-1))
+                for weight, blob in zip(layer.loss_weights, top, strict=True) if weight != 0]
 
     def backward_from_to(self, start: int, end: int) -> None:
         """Run backward from layer `start` down to layer `end`, both included."""
@@ -152,11 +153,15 @@ class Net(NetFace, NetWeights):
     def reshape(self) -> None:
         """Let every layer take the present shapes of its bottoms, first to last."""
         with common.arithmetic():
-            for layer, bottom, top in zip(self._w.layers, self._w.bottom_vecs, self._w.top_vecs, strict=True):
-                try:
-                    layer.reshape(bottom, top)
-                except Exception as problem:
-                    raise layer_faults.named(layer, problem)  # noqa: B904 - it knows its cause
+            for i in range(len(self.layers)):
+                self.reshape_layer(i)
+
+    def reshape_layer(self, i: int) -> None:
+        """Let one layer take the present shapes of its bottoms."""
+        try:
+            self.layers[i].reshape(self._w.bottom_vecs[i], self._w.top_vecs[i])
+        except Exception as problem:
+            raise layer_faults.named(self.layers[i], problem)  # noqa: B904 - it knows its cause
 
     def clear_param_diffs(self) -> None:
         """Set the gradients of all learnable parameters to zero."""

@@ -34,6 +34,7 @@ class Plan:
 
     def __init__(self, net: Net, segments: list[Segment | int], sources: list[int]) -> None:
         self._net, self._segments, self._sources = net, segments, sources
+        self._others = [i for i in range(len(net.layers)) if i not in sources]
         self._weights: list[tuple] = []
         self._kept: list[tuple[Any, torch.Tensor]] = []  # source blobs and their data at the last pass
         self._left_out: list[Any] = []  # memories that hold nothing yet
@@ -51,33 +52,35 @@ class Plan:
                     for step in s.program.steps)
         return cls(net, segments, sources) if gains else None
 
-    def run(self) -> float | None:
-        """Run the whole net; gives its loss, or None where values are not finite: run it layer by layer then."""
-        w, losses = self._net._w, []
-        for i, (layer, bottom, top) in enumerate(zip(w.layers, w.bottom_vecs, w.top_vecs, strict=True)):
-            layer.reshape(bottom, top)
-            if i in self._sources:
-                layer.forward(bottom, top)
+    def run(self) -> float:
+        """Run the whole net; give its loss."""
+        w = self._net._w
+        for i in self._sources:
+            self._net.forward_layer(i)
+        for i in self._others:
+            self._net.reshape_layer(i)
         self._drop_left_out()
-        self._refresh_weights()
+        for segment in self._segments:
+            if isinstance(segment, Segment):
+                segment.refresh()
         self._kept = [(blob, blob.read_data().clone()) for i in self._sources for blob in w.top_vecs[i]]
-        written = {id(blob._data) for blob, _ in self._kept}
+        written, losses = {id(blob._data) for blob, _ in self._kept}, []
         for part in self._segments:
-            if isinstance(part, Segment):
-                if not part.run(w.blobs, written):
-                    return None
-                continue
-            layer, bottom, top = w.layers[part], w.bottom_vecs[part], w.top_vecs[part]
-            layer.forward(bottom, top)
-            written.update(id(blob._data) for blob in top)
-            losses += [torch.dot(blob.read_data().reshape(-1), blob.read_diff().reshape(-1))
-                       for weight, blob in zip(layer.loss_weights, top, strict=True) if weight != 0]
+            if not isinstance(part, Segment):
+                losses += self._net.forward_layer(part)
+                written.update(id(blob._data) for blob in w.top_vecs[part])
+            elif not part.run(w.blobs, written):  # Caffe's maxima pass over NaN, torch's do not
+                return self._by_layer()
         self._left_out = [blob._data for blob in w.blobs if id(blob._data) not in written]
         for memory in self._left_out:
             memory.leave_out(self.fill)
         for blob in w.params:
             blob._data.before_write(self.fill)
         return sum((float(loss) for loss in losses), 0.0)
+
+    def _by_layer(self) -> float:
+        """Run all layers but the sources one by one; give the net's loss."""
+        return sum((float(loss) for i in self._others for loss in self._net.forward_layer(i)), 0.0)
 
     def fill(self) -> None:
         """Compute what was left out, over the inputs of the last pass."""
@@ -87,16 +90,13 @@ class Plan:
             raise NetError("net: weights were written through a view since the last forward, which left out the blob "
                            "you look at; run forward again, or look at the blob before you write")
         self._drop_left_out()
-        w, now = self._net._w, []
+        now = []
         for blob, kept in self._kept:  # scripts may have prepared the next inputs
             now.append((blob, blob.shape, blob.read_data().clone()))
             blob.reshape(*kept.shape)
             blob.write_data().copy_(kept)
         with common.arithmetic():
-            for layer, bottom, top in zip(w.layers, w.bottom_vecs, w.top_vecs, strict=True):
-                if bottom:
-                    layer.reshape(bottom, top)
-                    layer.forward(bottom, top)
+            self._by_layer()
         for blob, shape, values in now:
             blob.reshape(*shape)
             blob.write_data().copy_(values)
@@ -107,12 +107,6 @@ class Plan:
         for blob in self._net._w.params:
             blob._data.before_write(None)
         self._left_out = []
-
-    def _refresh_weights(self) -> None:
-        """Pack weights that were written to, or may have been through a view that a script holds."""
-        for segment in self._segments:
-            if isinstance(segment, Segment):
-                segment.refresh()
 
 
 class Segment:
@@ -133,7 +127,6 @@ class Segment:
         for i, number in targets.items():
             blobs[i].write_data().copy_(found[number])
             written.add(id(blobs[i]._data))
-        # Caffe's maxima pass over NaN, torch's do not
         return all(bool(torch.isfinite(found[number].sum())) for number in set(targets.values()))
 
     def refresh(self) -> None:
