@@ -397,3 +397,59 @@ class Images(caffe.Layer):
     for a, b in zip(*seen):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
     assert [a.shape[2] for a in seen[1]] == [40, 41, 42, 43]
+
+
+@pytest.fixture
+def precision():
+    yield caffe.set_precision
+    caffe.set_precision("fp32")
+
+
+@pytest.mark.skipif(not common.has_bf16(), reason="this CPU has no bf16")
+def test_bf16_is_chosen_by_a_switch_and_left_again(make, precision):
+    net = make()
+    image(net, 40, 50)
+    net.forward()
+    exact = net.blobs["score"].data.copy()
+    scores = []
+    for plans in (True, False):
+        common.set_plans(plans)
+        precision("bf16")
+        net.forward()
+        scores.append(net.blobs["score"].data.copy())
+        precision("fp32")
+        net.forward()
+        assert alike(net.blobs["score"].data, exact)
+    for score in scores:
+        assert 1e-4 < np.abs(score - exact).max() / np.abs(exact).max() < 3e-2
+
+
+@pytest.mark.skipif(not common.has_bf16(), reason="this CPU has no bf16")
+def test_a_net_learns_in_bf16_with_weights_in_float32(make, precision, tmp_path):
+    (tmp_path / "net.prototxt").write_text("""
+layer { name: "data" type: "DummyData" top: "data" dummy_data_param { shape { dim: 2 dim: 3 dim: 12 dim: 12 }
+  data_filler { type: "gaussian" } } }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv" convolution_param {
+  num_output: 40 kernel_size: 3 weight_filler { type: "msra" } } }
+layer { name: "loss" type: "Reduction" bottom: "conv" top: "loss" loss_weight: 1 reduction_param { operation: SUMSQ } }
+""")
+    caffe.set_random_seed(1)
+    net = caffe.Net(str(tmp_path / "net.prototxt"), caffe.TRAIN)
+    net.forward()
+    diffs = []
+    for name in ("fp32", "bf16"):
+        precision(name)
+        net.clear_param_diffs()
+        net.forward(start="conv")
+        net.backward()
+        diffs.append(net.params["conv"][0].diff.copy())
+    difference = np.abs(diffs[0] - diffs[1]).max() / np.abs(diffs[0]).max()
+    assert 1e-4 < difference < 3e-2
+
+
+def test_bf16_is_refused_where_nothing_computes_in_it(monkeypatch):
+    monkeypatch.setattr(common, "has_bf16", lambda: False)
+    with pytest.raises(caffe.CaffeError, match="bf16 neither on the CPU .* stay with 'fp32'"):
+        caffe.set_precision("bf16")
+    with pytest.raises(caffe.CaffeError, match="got 'fp16', want 'fp32', 'tf32' or 'bf16'"):
+        caffe.set_precision("fp16")

@@ -1,7 +1,8 @@
 """A faster forward for TEST nets on the CPU, with the same results: what a script cannot see is not computed.
 
 reach.py    which part of a blob the image reaches, and where the rest is one constant
-steps.py    layers as steps on such parts: convolution with its ReLU, pooling, crop, sum, upsampling
+step.py     what a step of a program is asked; sliding.py, steps.py: the layers as steps
+space.py    memory that is used again
 program.py  the steps of a net, what each needs of the one before, and one run of them
 plan.py     when a net may run so, and what happens to the blobs that were left out
 """

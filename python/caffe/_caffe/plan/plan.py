@@ -18,6 +18,8 @@ from ..errors import NetError
 from ..layer import Layer
 from . import steps
 from .program import Program
+from .sliding import Convolve, Pool
+from .step import Step
 
 if TYPE_CHECKING:
     from ..net import Net
@@ -48,7 +50,7 @@ class Plan:
         if net.phase != common.TEST or any(layer.type not in PURE for layer in others) or _edits_shared(net):
             return None
         segments = _segments(net)
-        gains = any(isinstance(step, steps.Convolve) for s in segments if isinstance(s, Segment)
+        gains = any(isinstance(step, Convolve) for s in segments if isinstance(s, Segment)
                     for step in s.program.steps)
         return cls(net, segments, sources) if gains else None
 
@@ -86,6 +88,7 @@ class Plan:
         """Compute what was left out, over the inputs of the last pass."""
         if not self._left_out:
             return
+        # DEVIATION D71: Caffe has written every blob in its pass.
         if any(segment.is_stale() for segment in self._segments if isinstance(segment, Segment)):
             raise NetError("net: weights were written through a view since the last forward, which left out the blob "
                            "you look at; run forward again, or look at the blob before you write")
@@ -137,7 +140,7 @@ class Segment:
             return
         self.program.forget()
         for step in self.program.steps:
-            if isinstance(step, steps.Convolve):
+            if isinstance(step, Convolve):
                 step.pack()
         self._seen = seen
         self._copies = {id(memory): memory.read().clone() for memory in now if memory.is_watched()}
@@ -189,7 +192,7 @@ def _segment(net: Net, layers: list[int]) -> Segment:
     w = net._w
     values: dict[int, int] = {}  # blob -> its value at this point
     inputs: dict[int, int] = {}  # value -> blob
-    made: list[steps.Step] = []
+    made: list[Step] = []
     numbers = iter(range(1 << 30))
 
     def value_of(blob: int) -> int:
@@ -217,10 +220,10 @@ def _segment(net: Net, layers: list[int]) -> Segment:
     return Segment(Program(made, list(inputs)), inputs, produced, frozenset(wanted & set(produced)))
 
 
-def _fuses(layer: Layer, made: list[steps.Step], below: int, in_place: bool, values: dict[int, int]) -> bool:
+def _fuses(layer: Layer, made: list[Step], below: int, in_place: bool, values: dict[int, int]) -> bool:
     """Tell whether this is a plain ReLU in place right after a convolution whose value nobody else has."""
     return (layer.type == "ReLU" and in_place and layer.negative_slope == 0  # type: ignore[attr-defined]
-            and bool(made) and isinstance(made[-1], steps.Convolve) and made[-1].above == below
+            and bool(made) and isinstance(made[-1], Convolve) and made[-1].above == below
             and sum(number == below for number in values.values()) == 1)
 
 
@@ -243,10 +246,10 @@ def _is_step(layer: Any, bottom: Sequence[Any]) -> bool:
     return layer.type in ("ReLU", "Split", "Dropout")
 
 
-def _step(layer: Any, below: list[int], above: int, bottom: Sequence[Any]) -> steps.Step:
+def _step(layer: Any, below: list[int], above: int, bottom: Sequence[Any]) -> Step:
     if layer.type == "Crop":
         return steps.Cut(layer, below[0], above, lambda: bottom[1].shape[2:])
-    kinds = {"Convolution": steps.Convolve, "Deconvolution": steps.Upsample, "Pooling": steps.Pool,
+    kinds = {"Convolution": Convolve, "Deconvolution": steps.Upsample, "Pooling": Pool,
              "ReLU": steps.Rectify, "Eltwise": steps.Add, "Concat": steps.Join}
     many = layer.type in ("Eltwise", "Concat")
     return kinds[layer.type](layer, below if many else below[0], above)

@@ -15,7 +15,7 @@ import torch
 
 from .reach import FAR, Span, inside, join, meet, of_input, of_unknown
 from .space import Space
-from .steps import Area, Reaches, Step
+from .step import Area, Reaches, Step
 
 KEPT_SHAPES = 32  # geometries that are kept, and frames
 FLAT = 3  # places of a constant between two edges, at least

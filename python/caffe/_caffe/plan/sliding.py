@@ -1,0 +1,140 @@
+"""Convolution and pooling as steps: their tops see their bottoms through a window.
+
+In, out: as of every step (step). A convolution takes in the ReLU in place that follows it.
+Not here: upsampling (steps).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from .. import common
+from .reach import Window, meet
+from .step import Area, Reaches, Step
+
+MANY = 256  # channels from which copying a part with its surroundings costs less than computing more of them
+_PACKS = (torch.backends.mkldnn.is_available()
+          and hasattr(torch.ops.mkldnn, "_reorder_convolution_weight")
+          and hasattr(torch.ops.mkldnn, "_convolution_pointwise_"))
+functional = torch.nn.functional
+
+
+class Sliding(Step):
+    """A step whose top sees its bottom through a window."""
+
+    windows: tuple[Window, ...]
+
+    @property
+    def stride(self):
+        """Of the window."""
+        return max(w.stride for w in self.windows)
+
+    def lengths(self, below):
+        """As the layer rounds them."""
+        return self.layer.output_length(below[0][0], 0), self.layer.output_length(below[0][1], 1)
+
+    def reach(self, below):
+        """Through the window; None if either axis cannot tell."""
+        lengths = self.lengths([[axis.length for axis in below[0]]])
+        found = [w.reach(r, n) for w, r, n in zip(self.windows, below[0], lengths, strict=True)]
+        return None if None in found else tuple(found)
+
+    def flat(self, below, lengths):
+        """Through the window."""
+        return tuple(w.flat(span, length, above) for w, span, length, above in zip(
+            self.windows, below[0], lengths[0], self.lengths(lengths), strict=True))
+
+    def reads(self, area, below):
+        """What the window sees, without what lies beyond the bottom."""
+        return [tuple(meet(w.reads(span), r.whole) for w, span, r in zip(self.windows, area, below[0], strict=True))]
+
+    def beyond(self, area: Area, below: Reaches) -> list[tuple[int, int]]:
+        """How far the window looks beyond the bottom, before and after, rows and columns."""
+        seen = [w.reads(span) for w, span in zip(self.windows, area, strict=True)]
+        return [(max(-begin, 0), max(end - r.length, 0)) for (begin, end), r in zip(seen, below, strict=True)]
+
+
+class Convolve(Sliding):
+    """Convolution, with the ReLU in place that follows it."""
+
+    def __init__(self, layer: Any, below: int, above: int) -> None:
+        self.layer, self.below, self.above = layer, (below,), above
+        self.relu = False
+        self.windows = tuple(
+            Window(layer.dilation[i] * (layer.kernel[i] - 1) + 1, layer.stride[i], layer.pad[i], True) for i in (0, 1))
+        self.wide = layer.channels >= MANY
+        self._weight = torch.empty(0)
+        self._packed: torch.Tensor | None = None
+
+    def pack(self) -> None:
+        """Take the present weights."""
+        weight = self.layer.blobs[0].read_data()
+        if common.precision() == "bf16":
+            weight = weight.to(torch.bfloat16)
+        self._weight, self._packed = weight, None
+        if _PACKS and weight.numel() >= 1 << 12:
+            self._packed = torch.ops.mkldnn._reorder_convolution_weight(
+                weight, [0, 0], self.layer.stride, self.layer.dilation, self.layer.group, [])
+
+    def run(self, area, below, fetch, space):
+        """Convolve; padding is the kernel's own where all of the top is wanted, else it is laid around."""
+        x, pad = fetch(self.below[0], self.reads(area, below)[0]), [0, 0]
+        if area == tuple((0, n) for n in self.lengths([[r.length for r in below[0]]])):
+            pad = self.layer.pad
+        else:
+            rows, columns = self.beyond(area, below[0])
+            if any(rows + columns):
+                x = functional.pad(x, [*columns, *rows])
+        out = None
+        if self._packed is not None:
+            sides = (end - begin for begin, end in area)
+            out = space.take((x.shape[0], self.layer.num_output, *sides), self._weight.dtype)
+        return self._convolve(x, pad, out)
+
+    def _convolve(self, x: torch.Tensor, pad: list[int], out: torch.Tensor | None = None) -> torch.Tensor:
+        layer = self.layer
+        x = x.to(self._weight.dtype).contiguous(memory_format=torch.channels_last)
+        bias = layer.blobs[1].read_data().to(x.dtype) if len(layer.blobs) > 1 else None
+        if out is not None:  # the kernel that writes where it is told to adds to what is there
+            return torch.ops.mkldnn._convolution_pointwise_.binary(
+                out.zero_(), x, self._packed, bias, pad, layer.stride, layer.dilation, layer.group, "add", 1.0,
+                "relu" if self.relu else None, [], "")
+        y = torch.convolution(x, self._weight, bias, layer.stride, pad, layer.dilation, False, [0, 0],
+                              layer.group)
+        return y.clamp_min_(0) if self.relu else y
+
+    def constant(self, below):
+        """The convolution of a constant plane, without an edge."""
+        extents = [w.extent for w in self.windows]
+        return self._convolve(below[0].view(1, -1, 1, 1).expand(1, -1, *extents), [0, 0])[0, :, 0, 0]
+
+
+class Pool(Sliding):
+    """MAX pooling."""
+
+    def __init__(self, layer: Any, below: int, above: int) -> None:
+        self.layer, self.below, self.above = layer, (below,), above
+        self.windows = tuple(Window(layer.kernel[i], layer.stride[i], layer.pad[i], False) for i in (0, 1))
+
+    def lengths(self, below):
+        """As the layer rounds them."""
+        return self.layer.pooled_length(below[0][0], 0), self.layer.pooled_length(below[0][1], 1)
+
+    def run(self, area, below, fetch, space):
+        """Pool; only what lies inside the bottom counts."""
+        x = fetch(self.below[0], self.reads(area, below)[0])
+        rows, columns = self.beyond(area, below[0])
+        if rows[0] or columns[0]:
+            x = functional.pad(x, [*columns, *rows], value=float("-inf"))
+        out = space.take((*x.shape[:2], *(end - begin for begin, end in area)), x.dtype)
+        places = space.take(out.shape, torch.int64)
+        torch.ops.aten.max_pool2d_with_indices.out(x, self.layer.kernel, self.layer.stride, [0, 0], [1, 1], True,
+                                                   out=out, indices=places)
+        space.give_back(places)
+        return out
+
+    def constant(self, below):
+        """The same."""
+        return below[0]
