@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -94,7 +95,22 @@ def _load(which: str, phase: Optional[str]) -> tuple[str, Any, str]:
     net = read_prototxt(which, caffe_pb2.NetParameter())
     if not len(net.layer) and not len(net.layers):
         raise NetError(f"'{which}' has no layers; give the net's prototxt, not the solver's")
-    return str(which), net, phase or "test"
+    return str(which), _in_current_form(net, Path(which)), phase or "test"
+
+
+def _in_current_form(net: Any, path: Path) -> Any:
+    """Rewrite layers of 2013 and 2014 by Caffe's tool, where it is a module; else analyse() names the tool."""
+    if not len(net.layers):
+        return net
+    try:
+        from caffe.tools.upgrade import net_text
+    except ImportError:
+        return net
+    with tempfile.TemporaryDirectory() as folder:
+        new = Path(folder, "net.prototxt")
+        if net_text([str(path), str(new)]):
+            raise NetError(f"'{path}' cannot be brought into the current form; see above")
+        return read_prototxt(new, caffe_pb2.NetParameter())
 
 
 def _with_input_layers(net: Any) -> Any:

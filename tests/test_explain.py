@@ -129,13 +129,21 @@ def test_size_goes_before_the_crop_of_a_data_layer(tmp_path, capsys):
         assert said in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("layer", [
+    'layers { name: "c" type: CONVOLUTION bottom: "data" top: "c" convolution_param { num_output: 2 kernel_size: 5 } }',
+    'layers { layer { name: "c" type: "conv" num_output: 2 kernelsize: 5 } bottom: "data" top: "c" }'])
+def test_nets_of_2013_and_2014(tmp_path, capsys, layer):
+    net = 'name: "old" input: "data" input_dim: 1 input_dim: 3 input_dim: 20 input_dim: 30 ' + layer
+    main(["explain", write(tmp_path, net)])
+    assert "16 x 26" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(("words", "said"), [
     (INPUT.replace("dim: 20 dim: 30", ""), "no image goes in"),
     (INPUT + CONV.format("c", "data", "kernel_size: 21"), "'c' would be 0 x 10; the least image is 21 x 21"),
     (INPUT + CONV.format("c", "datum", "kernel_size: 3"), "which no layer before it makes"),
     ('net: "train.prototxt"', "not a NetParameter"),
     ("", "has no layers; give the net's prototxt, not the solver's"),
-    ('layers { name: "c" type: CONVOLUTION }', "`upgrade_net_proto_text OLD NEW`"),
 ])
 def test_faults_of_a_file_are_one_line(tmp_path, capsys, words, said):
     assert startup.run(lambda: main(["explain", write(tmp_path, words)])) == 1
