@@ -49,7 +49,6 @@ def run(kind: str, data: bytes, option: int) -> dict[str, object]:
 
 def main() -> None:
     """Serve."""
-    os.environ |= {"GLOG_minloglevel": "3", "CAFFE_MEMORY_LIMIT": "64"}  # of this process; tests import the module
     faulthandler.enable()
     warnings.simplefilter("ignore")
     seed, folder = int(sys.argv[1]), Path(sys.argv[2])
