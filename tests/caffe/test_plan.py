@@ -20,7 +20,8 @@ layer { name: "c2" type: "Convolution" bottom: "c1" top: "c2" convolution_param 
 layer { name: "r2" type: "ReLU" bottom: "c2" top: "c2" }
 layer { name: "p1" type: "Pooling" bottom: "c2" top: "p1" pooling_param { pool: MAX kernel_size: 2 stride: 2 } }
 layer { name: "c3" type: "Convolution" bottom: "p1" top: "c3" convolution_param {
-  num_output: 260 kernel_size: 3 pad: 1 weight_filler { type: "msra" } bias_filler { type: "uniform" } } }
+  num_output: 260 kernel_size: 3 pad: 2 dilation: 2 group: 2
+  weight_filler { type: "msra" } bias_filler { type: "uniform" } } }
 layer { name: "r3" type: "ReLU" bottom: "c3" top: "c3" }
 layer { name: "c4" type: "Convolution" bottom: "c3" top: "c4" convolution_param {
   num_output: 12 kernel_size: 3 pad: 1 weight_filler { type: "msra" } bias_filler { type: "uniform" } } }
@@ -158,6 +159,29 @@ def test_an_inner_blob_is_of_the_inputs_of_its_pass(make):
     np.testing.assert_array_equal(net.blobs["data"].data, following)
     net.forward()
     assert not np.array_equal(net.blobs["p2"].data, want)
+
+
+def test_looking_after_a_reshape_keeps_the_new_shapes(make):
+    net = make()
+    image(net, 44, 50)
+    net.forward()
+    net.blobs["data"].reshape(1, 3, 40, 50)
+    net.reshape()
+    shapes = {name: blob.shape for name, blob in net.blobs.items()}
+    for name in ("c2", "p2", "sum"):
+        assert net.blobs[name].data.shape == shapes[name]
+    assert {name: blob.shape for name, blob in net.blobs.items()} == shapes
+
+
+def test_memory_does_not_grow_with_the_number_of_sizes(make):
+    net = make()
+    segment = next(part for part in net._plan._segments if not isinstance(part, int))
+    views = []
+    for side in range(100, 160, 6):
+        image(net, side, side)
+        views.append(net.blobs["c2"].data)  # is written in every pass
+        net.forward()
+    assert len(segment.program._space._free) <= 4 and not segment.program._space._taken
 
 
 def test_a_blob_with_a_live_view_is_written_in_every_pass(make):

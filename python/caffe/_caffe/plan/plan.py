@@ -93,15 +93,16 @@ class Plan:
             raise NetError("net: weights were written through a view since the last forward, which left out the blob "
                            "you look at; run forward again, or look at the blob before you write")
         self._drop_left_out()
-        now = []
-        for blob, kept in self._kept:  # scripts may have prepared the next inputs
-            now.append((blob, blob.shape, blob.read_data().clone()))
+        shapes = [(blob, blob.shape) for blob in self._net._w.blobs]  # scripts may have prepared the next pass
+        now = [blob.read_data().clone() for blob, _ in self._kept]
+        for blob, kept in self._kept:
             blob.reshape(*kept.shape)
             blob.write_data().copy_(kept)
         with common.arithmetic():
             self._by_layer()
-        for blob, shape, values in now:
+        for blob, shape in shapes:
             blob.reshape(*shape)
+        for (blob, _), values in zip(self._kept, now, strict=True):
             blob.write_data().copy_(values)
 
     def _drop_left_out(self) -> None:
@@ -130,7 +131,9 @@ class Segment:
         for i, number in targets.items():
             blobs[i].write_data().copy_(found[number])
             written.add(id(blobs[i]._data))
-        return all(bool(torch.isfinite(found[number].sum())) for number in set(targets.values()))
+        finite = all(bool(torch.isfinite(found[number].sum())) for number in set(targets.values()))
+        self.program.give_back(found)
+        return finite
 
     def refresh(self) -> None:
         """Pack again, and forget what was computed, if any weight has changed."""
@@ -236,7 +239,8 @@ def _is_step(layer: Any, bottom: Sequence[Any]) -> bool:
     if layer.type == "Deconvolution":
         return len(bottom) == 1 and layer.num_spatial_axes == 2 and layer.channel_axis == 1
     if layer.type == "Pooling":
-        return layer.is_max and not layer.global_pooling and len(layer.layer_param.top) == 1 and layer.round_up
+        return (layer.is_max and not layer.global_pooling and len(layer.layer_param.top) == 1 and layer.round_up
+                and all(stride <= kernel for stride, kernel in zip(layer.stride, layer.kernel, strict=True)))
     if layer.type == "Eltwise":
         return layer.layer_param.eltwise_param.operation == layer.layer_param.eltwise_param.SUM
     if layer.type == "Concat":

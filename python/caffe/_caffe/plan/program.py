@@ -118,7 +118,7 @@ class Program:
             parts: whether others may be computed in part.
 
         Returns:
-            Tensors by number.
+            Tensors by number; give them back when they were read.
         """
         lengths = {number: tuple(x.shape[2:]) for number, x in inputs.items()}
         g = self.geometry(lengths, wanted, parts)
@@ -153,6 +153,11 @@ class Program:
                     self._space.give_back(tensor)
             copies.clear()
         return found
+
+    def give_back(self, found: dict[int, torch.Tensor]) -> None:
+        """Let the memory of values be used again."""
+        for tensor in found.values():
+            self._space.give_back(tensor)
 
     def _surrounded(self, number: int, area: Area, part: Part, g: Geometry,
                     inputs: dict[int, torch.Tensor]) -> torch.Tensor:
@@ -190,7 +195,9 @@ class Program:
             if len(self._frames) >= KEPT_SHAPES:
                 self._frames.popitem(last=False)
             zeros = {i: x.new_zeros((1, x.shape[1], *small)) for i, x in inputs.items()}
-            self._frames[key] = self.run(zeros, frozenset([number]), parts=False)[number]
+            found = self.run(zeros, frozenset([number]), parts=False)
+            self._frames[key] = found[number].clone()
+            self.give_back(found)
         self._frames.move_to_end(key)
         frame = self._frames[key]
         for axis, length, middle in zip((2, 3), lengths, middles, strict=True):

@@ -27,9 +27,13 @@ class Space:
         size = n * c * h * w * dtype.itemsize
         if size < LARGE:
             return torch.empty((n, c, h, w), dtype=dtype, memory_format=torch.channels_last)
-        fits = [i for i, buffer in enumerate(self._free) if buffer.numel() >= size]
-        best = min(fits, key=lambda i: self._free[i].numel(), default=None)
-        buffer = torch.empty(size, dtype=torch.uint8) if best is None else self._free.pop(best)
+        self._free.sort(key=torch.Tensor.numel)
+        best = next((i for i, buffer in enumerate(self._free) if buffer.numel() >= size), None)
+        if best is None:
+            self._free = self._free[:-1]  # the larger one takes its place
+            buffer = torch.empty(size, dtype=torch.uint8)
+        else:
+            buffer = self._free.pop(best)
         self._taken[buffer.data_ptr()] = buffer
         return buffer[:size].view(dtype).view(n, h, w, c).permute(0, 3, 1, 2)
 
