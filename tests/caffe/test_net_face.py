@@ -274,7 +274,7 @@ def test_names_that_scripts_import_from_the_private_module():
                  "set_device set_mode_cpu set_mode_gpu set_multiprocess set_random_seed set_solver_count "
                  "set_solver_rank solver_count solver_rank").split():
         assert callable(getattr(module, name)) and name in module.__all__, name
-    assert module.Net is caffe.Net and module.Blob is caffe.Blob and not module.has_nccl()
+    assert module.Net is caffe.Net and module.Blob is caffe.Blob and module.has_nccl()
     assert issubclass(module.SGDSolver, module.Solver)
     with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
         module.nonsense  # noqa: B018

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import csv
+import multiprocessing
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import h5py
@@ -13,7 +17,7 @@ import pytest
 from PIL import Image
 
 import caffe
-from caffe.tools import classify, detect, draw_net, train
+from caffe.tools import classify, detect, draw_net, entry, together, train
 from tests.caffe import tool_nets
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -142,12 +146,41 @@ def test_d57_train_ends_at_max_iter_and_saves(folder, capsys, monkeypatch):
                                                                     "snap_iter_6.solverstate"}
 
 
-def test_train_says_that_several_gpus_are_not_there_yet(folder, capsys, monkeypatch):
+def test_train_in_two_processes_on_the_cpu(folder, capfd, monkeypatch):
+    monkeypatch.setenv("GLOG_minloglevel", "0")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    tool_nets.write(folder, 2)
+    assert train.main(["--solver", "solver.prototxt", "--cpu", "2", "--timing"]) == 0
+    log = capfd.readouterr().err
+    assert "Using 2 processes on the CPU" in log and log.count("Solving tiny") == 1 and "forw   1     conv : " in log
+    assert {path.name for path in folder.glob("*.solverstate")} == {"snap_iter_2.solverstate"}
+
+
+def test_train_on_gpus_that_are_not_there(folder, capsys, monkeypatch):
     tool_nets.write(folder)
-    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
-    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
-    assert train.main(["--solver", "solver.prototxt", "--gpus", "0", "1"]) == 1
-    assert "several GPUs (0, 1) is not there yet" in capsys.readouterr().err
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    for gpus in (["0", "1"], ["0,1"], ["all"]):
+        assert train.main(["--solver", "solver.prototxt", "--gpus", *gpus]) == 1
+        assert "no CUDA device on this machine" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        train.main(["--solver", "solver.prototxt", "--cpu", "0"])
+    assert "--cpu 0: want a number of processes from 1 up" in capsys.readouterr().err
+
+
+def test_the_fault_or_death_of_one_process_ends_the_others(folder, capfd, monkeypatch):
+    fork = multiprocessing.get_context("fork")  # starts sooner
+    monkeypatch.setattr(together.multiprocessing, "get_context", lambda method: fork)
+    assert train.main(["--solver", "none.prototxt", "--cpu", "2"]) == 1
+    assert "error: Could not open file" in capfd.readouterr().err and not multiprocessing.active_children()
+    assert entry.tool(lambda _: together.in_processes(_one_dies, 2))([]) == 1
+    assert "the process of rank 1 was killed by signal 9; the others were ended" in capfd.readouterr().err
+    assert not multiprocessing.active_children()
+
+
+def _one_dies(rank, count):
+    if rank == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(100)
 
 
 OLD_NAMES = {**{f"python/{name}.py": name for name in ("classify", "detect", "draw_net", "train")},

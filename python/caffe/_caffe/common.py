@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 
@@ -35,6 +35,7 @@ class _State:
     solver_rank = 0
     multiprocess = False
     plans = os.environ.get("CAFFE_PLAN", "1") not in ("", "0")
+    normalizer: Callable[[float], float] | None = None
 
 
 _state = _State()
@@ -177,6 +178,23 @@ def solver_rank() -> int:
 def set_solver_rank(rank: int) -> None:
     """Set this process's number among the solvers that train together."""
     _state.solver_rank = int(rank)
+
+
+def root_solver() -> bool:
+    """Tell whether this process is the first of those that train together: it logs, tests and saves."""
+    return _state.solver_rank == 0
+
+
+def set_normalizer(of_all: Callable[[float], float] | None) -> None:
+    """Let losses divide by what a function of several processes makes of their own amount; None: by their own."""
+    _state.normalizer = of_all
+
+
+def normalizer(amount: float, phase: int) -> float:
+    """Return what a loss divides by, at least 1: its own amount, or that of all processes in training."""
+    if _state.normalizer is not None and phase == TRAIN:
+        amount = _state.normalizer(amount)
+    return max(1, amount)  # Caffe: all ignored gives loss 0, not 0 / 0
 
 
 def set_multiprocess(flag: bool) -> None:

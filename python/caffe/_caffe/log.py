@@ -6,7 +6,7 @@ Where to: standard error; after init_log files in GLOG_log_dir (else TMPDIR, els
 with the lines of higher ones, too, and errors on standard error as well.
 Environment, read at every line: GLOG_minloglevel (0 info, 1 warning, 2 error, 3 fatal), GLOG_logtostderr,
 GLOG_alsologtostderr, GLOG_stderrthreshold, GLOG_log_dir. GLOG_v is for glog's verbose lines, of which there
-are none here.
+are none here. Where several processes train together, the first alone writes information.
 Not here: progress bars, log files of the toolkit. Source: glog; BVLC _caffe.cpp, InitLog.
 """
 
@@ -22,6 +22,8 @@ import threading
 import time
 from collections.abc import Callable
 from typing import Any
+
+from . import common
 
 _SEVERITIES = ("INFO", "WARNING", "ERROR", "FATAL")
 _lock = threading.Lock()
@@ -55,6 +57,8 @@ def before_lines(function: Callable[[], None] | None) -> None:
 
 def enabled(level: int) -> bool:
     """Tell whether a line of this level (0 info … 3 fatal) would be written."""
+    if level == 0 and not common.root_solver():  # Caffe: LOG_IF(INFO, Caffe::root_solver())
+        return False
     return level >= (_State.minimum if _State.minimum is not None else _number("GLOG_minloglevel", 0))
 
 

@@ -84,7 +84,7 @@ class Solver:
                               f"{param.average_loss}, want at least 1")
         if param.iter_size < 1:
             raise SolverError(f"solver: got iter_size {param.iter_size}, want at least 1")
-        if param.snapshot:
+        if param.snapshot and common.root_solver():
             solver_state.check_snapshot_place(param)
 
     # -- what the rule provides ----------------------------------------------------------------
@@ -124,12 +124,14 @@ class Solver:
             self.net.clear_param_diffs()
             if (self.param.test_interval and self._iter % self.param.test_interval == 0
                     and (self._iter > 0 or self.param.test_initialization)):
-                self._test_all()
+                if common.root_solver():
+                    self._test_all()
                 if self._stopped:
                     break
             self._one_iteration(start_iter)
             request = self._requested_action()
-            if request == SNAPSHOT or (self.param.snapshot and self._iter % self.param.snapshot == 0):
+            due = self.param.snapshot and self._iter % self.param.snapshot == 0
+            if common.root_solver() and (due or request == SNAPSHOT):
                 self.snapshot()
             if request == STOP:
                 self._stopped = True
@@ -180,9 +182,9 @@ class Solver:
         Raises:
             SolverError, NetError, ProtoError: see `restore` and `step`.
         """
-        param = self.param
+        param, is_root = self.param, common.root_solver()
         self._check_ready()
-        if param.snapshot_after_train:
+        if param.snapshot_after_train and is_root:
             solver_state.check_snapshot_place(param)
         log.info(f"Solving {self.net.name}", "solver.cpp:289")
         log.info(f"Learning Rate Policy: {param.lr_policy}", "solver.cpp:290")
@@ -191,7 +193,7 @@ class Solver:
             self.restore(resume_file)
         start_iter = self._iter
         self.step(param.max_iter - self._iter)
-        if param.snapshot_after_train and not (param.snapshot and self._iter % param.snapshot == 0):
+        if is_root and param.snapshot_after_train and not (param.snapshot and self._iter % param.snapshot == 0):
             self.snapshot()
         if self._stopped:
             log.info("Optimization stopped early.", "solver.cpp:315")
@@ -201,7 +203,7 @@ class Solver:
             loss = self.net.forward_from_to(0, len(self.net.layers) - 1)
             self._update_smoothed_loss(loss, start_iter)
             log.info(f"Iteration {self._iter}, loss = {self.smoothed_loss:g}", "solver.cpp:327")
-        if param.test_interval and self._iter % param.test_interval == 0:
+        if is_root and param.test_interval and self._iter % param.test_interval == 0:
             self._test_all()
         log.info("Optimization Done.", "solver.cpp:332")
 
@@ -248,8 +250,10 @@ class Solver:
         """Write <snapshot_prefix>_iter_<iter>.caffemodel and .solverstate, or .caffemodel.h5 and .solverstate.h5.
 
         Raises:
-            SolverError or ProtoError: they cannot be written; earlier files stay.
+            SolverError or ProtoError: they cannot be written; earlier files stay. Solvers but the first save nothing.
         """
+        if not common.root_solver():
+            raise SolverError(f"snapshot: got solver rank {common.solver_rank()}; the first (rank 0) alone saves")
         solver_state.check_snapshot_place(self.param)
         solver_state.save(self.param, self.net, self._history(), self._iter, self._current_step)
 

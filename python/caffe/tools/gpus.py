@@ -50,8 +50,8 @@ def select(numbers: list[int]) -> None:
         common.set_mode_cpu()
         return
     if len(numbers) > 1:
-        raise CaffeError(f"training on several GPUs ({', '.join(map(str, numbers))}) is not there yet; give one "
-                         "number")
+        raise CaffeError(f"got GPUs {', '.join(map(str, numbers))}; this tool computes on one. Training on several: "
+                         f"python/train.py --solver SOLVER --gpus {' '.join(map(str, numbers))}")
     log.info(f"Using GPUs {numbers[0]}", "caffe.cpp:218")
     log.info(f"GPU {numbers[0]}: {torch.cuda.get_device_name(numbers[0])}", "caffe.cpp:223")
     common.set_device(numbers[0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from .. import common
 from ..axes import count
 from ..layer import LossLayer
 from ..layer_factory import register_layer
@@ -65,4 +66,4 @@ class SigmoidCrossEntropyLossLayer(LossLayer):
         else:
             amount = {modes.FULL: self.outer_num * self.inner_num, modes.BATCH_SIZE: self.outer_num,
                       modes.NONE: 1}[self.normalization]
-        return max(1, amount)  # Caffe: all ignored gives loss 0, not 0 / 0
+        return common.normalizer(amount, self.phase)

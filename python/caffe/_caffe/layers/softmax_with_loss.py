@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from .. import common
 from ..axes import canonical_axis, count
 from ..blob import Blob
 from ..layer import LossLayer
@@ -118,4 +119,4 @@ class SoftmaxWithLossLayer(LossLayer):
         modes = self._modes
         amount = {modes.FULL: self.outer_num * self.inner_num, modes.VALID: valid_count,
                   modes.BATCH_SIZE: self.outer_num, modes.NONE: 1}[self.normalization]
-        return max(1, amount)  # Caffe: all ignored gives loss 0, not 0 / 0
+        return common.normalizer(amount, self.phase)
