@@ -105,6 +105,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = {"hha": args.hha, "depth": args.depth}
     main_is = main_kind(record, given)
     startup.select_device(args.gpu)
+    startup.select_precision(args.precision, args.gpu)
     net = _open_net(record)
     _say_which(record)
     if main_is != "color":
@@ -141,7 +142,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--hha", metavar="FILE|FOLDER", help="HHA of the image, for nets that read it, or a folder "
                         "with a file of each image's name")
     parser.add_argument("--depth", metavar="FILE|FOLDER", help="likewise its depth: PNG of 16 bits, millimetres")
-    parser.add_argument("--gpu", type=int, metavar="N", help="CUDA device (default: the CPU)")
+    startup.add_device_options(parser)
     parser.add_argument("--out", default="output", metavar="DIR",
                         help="folder of results (%(default)s)")
     parser.add_argument("--scores", action="store_true",

@@ -126,6 +126,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise ValueError(f"--out '{args.out}' is a folder; want the name of a JSON file")
     record = choose(args.net, args.weights)
     startup.select_device(args.gpu)
+    startup.select_precision(args.precision, args.gpu)
     net, ids, split, is_own = open_split(record, args.split, _dirs(args), args.mask)
     out = Path(args.out) if args.out else out_path(record, split, is_own and not args.mask)
     print(f"net {record.net} ({record.weights}), split {split}: {len(ids)} images")
@@ -140,7 +141,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print_report(head, of_head, of_bands)
     print_warnings(record, counted, net)
     print(end=judge(record, "" if args.mask else split, counted[0].images, scores(counted[0].hist)["mean_iu"]))
-    write_report(out, record, split, counted, bands, "cpu" if args.gpu is None else f"gpu {args.gpu}", args.mask)
+    device = "cpu" if args.gpu is None else f"gpu {args.gpu}"
+    write_report(out, record, split, counted, bands, f"{device}, {args.precision}", args.mask)
     print(f"wrote {out}")
     if args.confusion:
         _draw(out, record.heads, counted)
@@ -165,7 +167,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--out", metavar="FILE", help="JSON (default: in results/)")
     parser.add_argument("--compare", nargs=2, metavar=("A", "B"),
                         help="score nothing: show two results side by side (nets, or JSON files)")
-    parser.add_argument("--gpu", type=int, metavar="N", help="CUDA device (default: the CPU)")
+    startup.add_device_options(parser)
     args = parser.parse_args(argv)
     if args.boundary and min(args.boundary) < 1:
         parser.error(f"--boundary {min(args.boundary)}: want 1 or more pixels")

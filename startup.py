@@ -2,11 +2,12 @@
 
 In:   the interpreter that a user happened to call, `--gpu N`, the main function of a command.
 Out:  the right interpreter, caffe set to a device; one line and an exit code when it goes wrong.
-Not here: arguments of any command; anything outside the standard library before `import caffe`.
+Not here: arguments of one command; anything outside the standard library before `import caffe`.
 """
 
 from __future__ import annotations
 
+import argparse
 import errno
 import os
 import subprocess
@@ -132,6 +133,35 @@ def select_device(gpu: int | None) -> None:
         caffe.set_mode_gpu()
     except RuntimeError as error:
         raise RuntimeError(f"--gpu {gpu}: {str(error).split(';')[0]}; {remedy}") from error
+
+
+def add_device_options(parser: argparse.ArgumentParser) -> None:
+    """Give a command the options `--gpu N` and `--precision`."""
+    parser.add_argument("--gpu", type=int, metavar="N", help="CUDA device (default: the CPU)")
+    parser.add_argument("--precision", choices=("fp32", "tf32", "bf16"), default="fp32",
+                        help="of convolutions; all but fp32, the default, are faster and less exact")
+
+
+def select_precision(precision: str, gpu: int | None = None) -> None:
+    """Choose the precision of convolutions, and say so where it is not Caffe's.
+
+    Raises:
+        RuntimeError: this Caffe, or this machine, does not compute in it.
+    """
+    if precision == "fp32":
+        return
+    import caffe
+
+    remedy = "leave --precision out for fp32"
+    if not hasattr(caffe, "set_precision"):
+        raise RuntimeError(f"--precision {precision}: genuine Caffe computes in fp32 alone; {remedy}")
+    if precision == "tf32" and gpu is None:
+        raise RuntimeError(f"--precision tf32: GPUs alone compute in it; give --gpu N, or {remedy}")
+    try:
+        caffe.set_precision(precision)
+    except RuntimeError as error:
+        raise RuntimeError(f"--precision {precision}: {str(error).split('; ')[0]}; {remedy}") from error
+    print(f"convolutions in {precision}")
 
 
 def _is_there(name: str) -> bool:

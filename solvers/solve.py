@@ -153,13 +153,14 @@ def main(argv: Optional[List[str]] = None) -> int:
     """Train the named net; gives the exit code."""
     parser = argparse.ArgumentParser(prog="python -m solvers.solve", description="Train a net by its recipe.")
     parser.add_argument("name", metavar="NAME", help="a net with a recipe")
-    parser.add_argument("--gpu", type=int, metavar="N", help="number of the GPU (default: the CPU)")
+    startup.add_device_options(parser)
     parser.add_argument("--init", metavar="FILE", help="caffemodel to start from")
     parser.add_argument("--voc-dir", metavar="DIR", help="folder in VOC devkit layout")
     parser.add_argument("--sbdd-dir", metavar="DIR", help="SBD's dataset folder")
     parser.add_argument("--max-iter", type=int, metavar="N", help="iterations (default: the recipe's)")
     args = parser.parse_args(argv)
     startup.select_device(args.gpu)
+    startup.select_precision(args.precision, args.gpu)
     dirs = {key: value for key, value in (("voc_dir", args.voc_dir), ("sbdd_dir", args.sbdd_dir)) if value}
     train(args.name, init=args.init, dirs=dirs, max_iter=args.max_iter)
     return 0

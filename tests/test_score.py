@@ -158,7 +158,7 @@ def test_command_writes_scores_with_their_origin(project, capsys):
     result = json.loads((project / "results/tiny.json").read_text())
     assert result["hist"] == HIST and result["images"] == 2 and result["iteration"] == 7
     assert result["mean_iu"] == pytest.approx(0.5) and result["class_iu"]["blue"] == pytest.approx(1 / 3)
-    assert len(result["weights_sha256"]) == 64 and result["device"] == "cpu"
+    assert len(result["weights_sha256"]) == 64 and result["device"] == "cpu, fp32"
     assert (project / "seen/b.png").exists()
 
 

@@ -76,6 +76,29 @@ def test_no_gpu_is_a_message_never_the_cpu(monkeypatch):
     startup.select_device(None)
 
 
+def test_another_precision_is_chosen_aloud_or_refused(monkeypatch, capsys):
+    import caffe
+
+    seen = []
+    monkeypatch.setattr(caffe, "set_precision", seen.append, raising=False)
+    startup.select_precision("fp32")
+    assert not seen and capsys.readouterr().out == ""
+    startup.select_precision("bf16")
+    assert seen == ["bf16"] and capsys.readouterr().out == "convolutions in bf16\n"
+    with pytest.raises(RuntimeError, match="--precision tf32: GPUs alone .* leave --precision out"):
+        startup.select_precision("tf32")
+
+    def refuse(precision):
+        raise caffe.CaffeError("set_precision: this machine computes in bf16 neither here nor there; stay with fp32")
+
+    monkeypatch.setattr(caffe, "set_precision", refuse)
+    with pytest.raises(RuntimeError, match="--precision bf16: .* neither here nor there; leave --precision out"):
+        startup.select_precision("bf16")
+    monkeypatch.delattr(caffe, "set_precision")
+    with pytest.raises(RuntimeError, match="genuine Caffe computes in fp32 alone"):
+        startup.select_precision("bf16")
+
+
 @pytest.fixture
 def project(tmp_path):
     """A folder with startup.py and a script that needs caffe, outside any environment."""
