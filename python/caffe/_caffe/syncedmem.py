@@ -26,7 +26,7 @@ class SyncedMemory:
     """Lazily allocated, zero-filled values on host and device."""
 
     __slots__ = ("count", "head", "may_be_pixels", "_host", "_device", "_upload", "_pixels", "_views", "version",
-                 "_fill", "_before_write", "_watchers", "_is_held")
+                 "looked", "_fill", "_before_write", "_watchers", "_is_held")
 
     def __init__(self, count: int, may_be_pixels: bool = False) -> None:
         self.count = count
@@ -38,6 +38,7 @@ class SyncedMemory:
         self._device: torch.Tensor | None = None
         self._upload: torch.cuda.Event | None = None  # of a copy to the device that may still run
         self.version = 0  # grows whenever values may be written
+        self.looked = False  # a script asked for the values since this was last set to False
         self._fill: Callable[[], None] | None = None  # computes values that were left out
         self._before_write: Callable[[], None] | None = None
         self._watchers: list[weakref.ref[np.ndarray]] = []  # views that scripts were given
@@ -83,6 +84,7 @@ class SyncedMemory:
         """Return the flat host tensor for reading and writing; it counts as newest from now on."""
         self.keep_order()
         self._may_change()
+        self.looked = True
         if self.head == AT_DEVICE:
             self._host_buffer().copy_(self._device)  # type: ignore[arg-type]
         if self._upload is not None:  # whoever writes here now must not be ahead of the copy

@@ -74,6 +74,8 @@ class Plan:
             elif not part.run(w.blobs, written):  # Caffe's maxima pass over NaN, torch's do not
                 return self._by_layer()
         self._left_out = [blob._data for blob in w.blobs if id(blob._data) not in written]
+        for blob in w.blobs:
+            blob._data.looked = False
         for memory in self._left_out:
             memory.leave_out(self.fill)
         for blob in w.params:
@@ -123,10 +125,17 @@ class Segment:
         self._copies: dict[int, torch.Tensor] = {}
 
     def run(self, blobs: Sequence[Any], written: set[int]) -> bool:
-        """Compute the blobs that are wanted or watched; False if one holds a value that is not finite."""
+        """Compute the blobs that are wanted, watched, or were looked at after the last pass.
+
+        Returns:
+            False if one holds a value that is not finite.
+        """
         inputs = {number: blobs[i].read_data() for number, i in self._inputs.items()}
-        targets = {i: number for i, number in self._values.items()
-                   if (i in self._wanted or blobs[i]._data.is_watched()) and id(blobs[i]._data) not in written}
+        targets = {}
+        for i, number in self._values.items():
+            memory = blobs[i]._data
+            if (i in self._wanted or memory.looked or memory.is_watched()) and id(memory) not in written:
+                targets[i] = number
         found = self.program.run(inputs, frozenset(targets.values()))
         for i, number in targets.items():
             blobs[i].write_data().copy_(found[number])
