@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from . import common, nd_convolution
+from . import bf16, common, nd_convolution
 from .axes import canonical_axis, count
 from .blob import Blob
 from .filler import fill
@@ -150,7 +150,7 @@ class BaseConvolutionLayer(Layer):
             if len(self.blobs) > 1 and self.param_propagate_down[1]:
                 self.blobs[1].edit_diff().add_(dy.flatten(2).sum((0, 2)))
             if self.param_propagate_down[0]:
-                self._like_weight(self.blobs[0].edit_diff()).add_(self.weight_gradient(dy, x, weight))
+                self.add_weight_gradient(dy, x, weight, self._like_weight(self.blobs[0].edit_diff()))
             if want_x:
                 self.data_gradient(dy, x, weight, self._like_x(below.write_diff()))
 
@@ -160,11 +160,11 @@ class BaseConvolutionLayer(Layer):
             x = x.contiguous(memory_format=torch.channels_last)
         out.copy_(self._convolution(x, weight, bias, out))
 
-    def weight_gradient(self, dy: torch.Tensor, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        """Return the gradient of the weight."""
+    def add_weight_gradient(self, dy: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, out: torch.Tensor) -> None:
+        """Add the gradient of the weight to `out`; weight gives only the shape."""
         if _channels_last(dy) or self.channels < 8 and self._narrow(self.num_output // 2, dy):
             dy, x = (tensor.contiguous(memory_format=torch.channels_last) for tensor in (dy, x))
-        return self._gradients(dy, x, weight, [False, True, False])[1]
+        out.add_(self._gradients(dy, x, weight, [False, True, False])[1])
 
     def data_gradient(self, dy: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, out: torch.Tensor) -> None:
         """Write the gradient of a bottom into `out`; x gives only the shape."""
@@ -177,7 +177,7 @@ class BaseConvolutionLayer(Layer):
                      out: torch.Tensor) -> torch.Tensor:
         if self.num_spatial_axes <= TORCH_SPATIAL_AXES:
             if self._in_bf16():
-                x, weight = x.to(torch.bfloat16), weight.to(torch.bfloat16)
+                x, weight = bf16.copy("x", x), bf16.copy("weight", weight)
                 bias = None if bias is None else bias.to(torch.bfloat16)
             return torch.convolution(x, weight, bias, *self._geometry(), self.group)
         window = self.stride, self.pad, self.dilation, self.group
@@ -192,7 +192,7 @@ class BaseConvolutionLayer(Layer):
         if self.num_spatial_axes > TORCH_SPATIAL_AXES:
             return self._nd_gradients(dy, x, weight, mask)
         if self._in_bf16():
-            dy, x, weight = dy.to(torch.bfloat16), x.to(torch.bfloat16), weight.to(torch.bfloat16)
+            dy, x, weight = bf16.copy("y", dy), bf16.copy("x", x), bf16.copy("weight", weight)
         return torch.ops.aten.convolution_backward(dy, x, weight, [0], *self._geometry(), self.group, mask)
 
     def _in_bf16(self) -> bool:

@@ -151,8 +151,8 @@ class PoolingLayer(Layer):
             self._average_back(dy, bottom[0].read_data(), dx)
             return
         if self._native and len(top) == 1:
-            dx.copy_(aten.max_pool2d_with_indices_backward(
-                dy, bottom[0].read_data(), self.kernel, self.stride, self.pad, [1, 1], self.round_up, self._index))
+            aten.max_pool2d_with_indices_backward.grad_input(
+                dy, bottom[0].read_data(), *self._window(), self._index, grad_input=dx)
             return
         # Caffe: with a second top the places are read from there.
         index = top[1].read_data().to(torch.int64) if len(top) > 1 else self._index
@@ -167,11 +167,15 @@ class PoolingLayer(Layer):
             # Channels last is 3 times faster on the CPU, copies included: 8 x 454 x 390 in 1.2, not 3.3 ms.
             last = x.device.type == "cpu" and x.shape[1] >= WIDE
             given = x.contiguous(memory_format=torch.channels_last) if last else x
-            pooled, index = aten.max_pool2d_with_indices(given, self.kernel, self.stride, self.pad, [1, 1],
-                                                         self.round_up)
-            y.copy_(pooled)
+            if given is x:
+                pooled, index = y, self._room_for_index(y)
+                aten.max_pool2d_with_indices.out(x, *self._window(), out=pooled, indices=index)
+            else:
+                pooled, index = aten.max_pool2d_with_indices(given, *self._window())
+                y.copy_(pooled)
+                index = index.contiguous()
             if bool(torch.isfinite(pooled.sum())):
-                self._index = index if given is x else index.contiguous()
+                self._index = index
                 return
         # Caffe: NaN and -inf never win. Made -FLT_MAX, like the border, they only show where nothing else does.
         padded = functional.pad(torch.nan_to_num(x, nan=LOWEST, posinf=float("inf"), neginf=LOWEST),
@@ -181,6 +185,16 @@ class PoolingLayer(Layer):
         row, column = index.div(width, rounding_mode="floor") - self.pad[0], index % width - self.pad[1]
         self._index = (row * x.shape[3] + column).masked_fill_(pooled <= LOWEST, -1)
         y.copy_(pooled)
+
+    def _window(self):
+        return self.kernel, self.stride, self.pad, [1, 1], self.round_up
+
+    def _room_for_index(self, y):
+        """Return the last index to be overwritten if it stands like y: fresh memory is dear."""
+        index = self._index
+        if index is None or index.shape != y.shape or index.stride() != y.stride() or index.device != y.device:
+            index = self._index = torch.empty_like(y, dtype=torch.int64)
+        return index
 
     def _average(self, x, y):
         if self._native:

@@ -1,0 +1,151 @@
+"""Convolutions as one product, and written where they are wanted: the numbers of the usual kernel."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import caffe
+from caffe._caffe import bf16, common, products, written
+from caffe._caffe.products import Window
+
+has_kernel = pytest.mark.skipif(not written._HAS_KERNEL, reason="this torch has no kernel that writes into a tensor")
+LAST = torch.channels_last
+THREE = Window([3, 3], [1, 1], [1, 1], [1, 1])
+WINDOWS = [Window([3, 2], [1, 1], [0, 0], [1, 1]), Window([2, 3], [2, 1], [1, 2], [2, 1]),
+           Window([1, 1], [1, 1], [0, 0], [1, 1]), Window([1, 1], [1, 1], [1, 0], [2, 2])]
+
+
+def tensors(window: Window, n: int, layout, seed: int = 0):
+    """Return x, weight, bias, dy and, by autograd, y, dx, dw."""
+    torch.manual_seed(seed)
+    x = torch.randn(n, 5, 6, 7, requires_grad=True)
+    weight, bias = torch.randn(40 * n, 5, *window.kernel, requires_grad=True), torch.randn(40 * n)
+    y = torch.nn.functional.conv2d(x, weight, bias, window.stride, window.pad, window.dilation)
+    dy = torch.randn_like(y)
+    dx, dw = torch.autograd.grad(y, (x, weight), dy)
+    given = [t.detach().contiguous(memory_format=layout) for t in (x, dy, y, dx)]
+    return *given, weight.detach(), bias, dw
+
+
+def close(got, want):
+    np.testing.assert_allclose(got.numpy(), want.numpy(), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("window", WINDOWS, ids=str)
+@pytest.mark.parametrize(("n", "layout"), [(1, LAST), (3, LAST), (1, torch.contiguous_format)])
+def test_a_product_gives_the_convolution_and_adds_the_weights_gradient(window, n, layout):
+    x, dy, y, dx, weight, bias, dw = tensors(window, n, layout)
+    assert products.serves(window, weight, x, y)
+    out, back, gradient = torch.full_like(y, 9), torch.full_like(dx, 9), torch.ones_like(weight)
+    products.convolve(window, x, weight, bias, out)
+    products.data_gradient(window, dy, weight, back)
+    products.add_weight_gradient(window, dy, x, gradient)
+    close(out, y)
+    close(back, dx)
+    close(gradient, dw + 1)
+    products.convolve(window, x, weight, None, out)
+    close(out, y - bias.view(-1, 1, 1))
+
+
+def test_products_are_left_alone_where_they_cannot_be_viewed_or_do_not_pay():
+    window = WINDOWS[0]
+    x, _, y, _, weight, _, _ = tensors(window, 2, torch.contiguous_format)
+    assert not products.serves(window, weight, x, y), "two items in Caffe's order are no matrix"
+    x, _, y, _, weight, _, _ = tensors(window, 1, LAST)
+    assert not products.serves(window, weight[:4], x, y[:, :4].contiguous(memory_format=LAST)), "windows outweigh it"
+
+
+@has_kernel
+@pytest.mark.parametrize("window", [WINDOWS[0], WINDOWS[1], THREE._replace(group=4)], ids=str)
+def test_written_is_bitwise_the_usual_kernel(window, monkeypatch):
+    monkeypatch.setattr(written, "LARGE", 1)
+    torch.manual_seed(1)
+    x, weight, bias = torch.randn(2, 16, 20, 24), torch.randn(32, 16 // window.group, *window.kernel), torch.randn(32)
+    y = torch.convolution(x.contiguous(memory_format=LAST), weight, bias, window.stride, window.pad, window.dilation,
+                          False, [0, 0], window.group)
+    out = torch.full_like(y, float("nan"), memory_format=LAST)
+    assert written.serves(window, weight, x, out) and not written.serves(window, weight, x, out.contiguous())
+    written.convolve(window, x, weight, bias, out)
+    assert torch.equal(out, y)
+
+
+@has_kernel
+@pytest.mark.parametrize("window", [THREE, Window([3, 2], [2, 1], [4, 0], [1, 1])], ids=str)
+def test_written_data_gradient(window, monkeypatch):
+    monkeypatch.setattr(written, "LARGE", 1)
+    torch.manual_seed(2)
+    x, weight = torch.randn(2, 6, 9, 8, requires_grad=True), torch.randn(10, 6, *window.kernel)
+    y = torch.nn.functional.conv2d(x, weight, None, 1, window.pad, window.dilation)
+    dy = torch.randn_like(y)
+    want = torch.autograd.grad(y, x, dy)[0]
+    out = torch.full_like(want, float("nan")).contiguous(memory_format=LAST)
+    assert written.serves_data_gradient(window, weight, out, dy)
+    written.data_gradient(window, dy, weight, out)
+    close(out, want)
+
+
+@has_kernel
+@pytest.mark.parametrize("change", [{"stride": [2, 1]}, {"pad": [100, 100]}, {"group": 2}], ids=str)
+def test_other_data_gradients_are_not_written(change, monkeypatch):
+    monkeypatch.setattr(written, "LARGE", 1)
+    out, weight = torch.zeros(1, 4, 8, 8).contiguous(memory_format=LAST), torch.zeros(4, 4, 3, 3)
+    assert written.serves_data_gradient(THREE, weight, out, out)
+    assert not written.serves_data_gradient(THREE._replace(**change), weight, out, out)
+
+
+NET = """
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 16 dim: 9 dim: 11 } } }
+layer { name: "c1" type: "Convolution" bottom: "data" top: "c1"
+  convolution_param { num_output: 16 kernel_size: 3 pad: 1 weight_filler { type: "msra" } } }
+layer { name: "c2" type: "Convolution" bottom: "c1" top: "c2"
+  convolution_param { num_output: 64 kernel_size: 5 weight_filler { type: "msra" } } }
+layer { name: "c3" type: "Convolution" bottom: "c2" top: "c3"
+  convolution_param { num_output: 8 kernel_size: 1 weight_filler { type: "msra" } } }
+"""
+
+
+@has_kernel
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_net_gives_the_same_whichever_way_it_convolves(precision, monkeypatch, tmp_path):
+    if precision == "bf16" and not common.has_bf16():
+        pytest.skip("this CPU has no bf16")
+    (tmp_path / "net.prototxt").write_text("force_backward: true\n" + NET)
+    monkeypatch.setattr(common._state, "precision", precision)
+    found = []
+    for ways in (True, False):
+        monkeypatch.setattr(written, "LARGE", 1 if ways else 1 << 60)
+        with monkeypatch.context() as patch:
+            if not ways:
+                patch.setattr(products, "serves", lambda *_: False)
+            found.append(run(tmp_path / "net.prototxt"))
+    bound = 1e-5 if precision == "fp32" else 2e-2
+    for one, other in zip(*found, strict=True):
+        assert np.abs(one - other).max() <= bound * np.abs(other).max()
+    assert not np.array_equal(found[0][-1], found[1][-1]), "two ways"
+
+
+def run(path) -> list[np.ndarray]:
+    """Return scores, the gradient of the data and of all parameters."""
+    caffe.set_random_seed(4)
+    net = caffe.Net(str(path), caffe.TRAIN)
+    net.blobs["data"].data[...] = np.random.default_rng(5).normal(size=net.blobs["data"].shape)
+    net.forward()
+    net.blobs["c3"].diff[...] = np.random.default_rng(6).normal(size=net.blobs["c3"].shape)
+    net.backward()
+    blobs = [blob.diff for blobs in net.params.values() for blob in blobs]
+    return [np.copy(a) for a in (net.blobs["c3"].data, *blobs, net.blobs["data"].diff)]
+
+
+@pytest.mark.skipif(not common.has_bf16(), reason="this CPU has no bf16")
+def test_copies_in_bf16_stand_as_their_source_in_kept_memory():
+    bf16.forget()
+    large = torch.randn(2, 3, 4, 5).contiguous(memory_format=LAST)
+    first = bf16.copy("x", large)
+    assert torch.equal(first, large.to(torch.bfloat16)) and first.stride() == large.stride()
+    second = bf16.copy("x", large[:1])
+    assert second.data_ptr() == first.data_ptr() and torch.equal(second, large[:1].to(torch.bfloat16))
+    assert bf16.copy("y", large).data_ptr() != first.data_ptr()
+    assert torch.equal(bf16.copy("x", large[:, :, 1:]), large[:, :, 1:].to(torch.bfloat16))
+    bf16.forget()
