@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from torch.nn import functional
 
 SMALL = 1 << 23  # multiplications up to which setting up a convolution kernel takes longer than they do
 
@@ -65,14 +64,14 @@ def data_gradient(window: Window, dy: torch.Tensor, weight: torch.Tensor, out: t
     windows = torch.mm(weight.flatten(1).t(), _matrix(dy))
     n = dy.shape[0]
     by_item = windows.view(windows.shape[0], n, -1).transpose(0, 1).to(torch.float32)  # sums need more than bf16
-    out.copy_(functional.fold(by_item, list(out.shape[2:]), *window[:4]))
+    out.copy_(torch.ops.aten.col2im(by_item, list(out.shape[2:]), *window[:4]))
 
 
 def _windows(window: Window, x: torch.Tensor) -> torch.Tensor:
     """Return (C kh kw, windows): what each window covers."""
     if window.is_pixel:
         return _matrix(x)
-    return functional.unfold(x, *window[:4]).transpose(0, 1).flatten(1)
+    return torch.ops.aten.im2col(x, *window[:4]).transpose(0, 1).flatten(1)
 
 
 def _is_matrix(tensor: torch.Tensor) -> bool:
