@@ -33,7 +33,7 @@ help:
 	@echo "make test     the tests;  make check: ruff, mypy, tests, nets fresh"
 	@echo "make layer-table  measure every layer anew and write the table of docs/caffe.md"
 	@echo "make fuzz     100,000 damaged files of every kind that the engine reads; none may end the process"
-	@echo "make bench    times and memory on this machine"
+	@echo "make bench    time and memory beside genuine Caffe, OpenCV and PyTorch (ROUNDS=5, QUICK=1; docs/bench.md)"
 	@echo "Variables: DATASET=shapes|voc (now $(DATASET))  GPU=N (now: $(or $(GPU),the CPU))"
 	@echo "           VOC=folder (now $(VOC))  SQUEEZENET=caffemodel"
 	@echo "Results: models/NET/{NET.caffemodel,loss.png,val.png}, results/NET.json"
@@ -146,7 +146,7 @@ layer-table: $(SETUP)  # on a machine with a GPU its columns, too
 fuzz: $(SETUP)  # damaged files of every kind, COUNT of them
 	@$(PYTHON) -m tests.fuzz $(if $(COUNT),--count $(COUNT))
 
-bench: $(SETUP)
-	@$(PYTHON) -m bench.step
-	@$(PYTHON) -m bench.full_size
-	@$(PYTHON) -m bench.loading
+bench: $(SETUP)  # beside genuine Caffe, OpenCV and eager PyTorch; where the time goes; how it grows (docs/bench.md)
+	@$(PYTHON) -m bench $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(QUICK),--quick)
+	@$(PYTHON) -m bench.profile voc-fcn32s $(if $(QUICK),--quick)
+	@$(PYTHON) -m bench.growth $(if $(QUICK),--quick)

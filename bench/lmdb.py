@@ -16,15 +16,12 @@ from pathlib import Path
 
 os.environ.setdefault("GLOG_minloglevel", "2")
 
-import numpy as np
-from PIL import Image
-
 import caffe
+from bench.photographs import draw
 from data.lmdb_pairs.checking import pairs
 from data.lmdb_pairs.datums import unpack
 from data.lmdb_pairs.source import of_folders, ordered
 from data.lmdb_pairs.writing import plan, write
-from vis import save_label
 
 DRAWN = 40  # different pictures, where none are given
 NET = """
@@ -48,25 +45,6 @@ class NoBar:
         pass
 
 
-def draw(folder: Path) -> tuple[Path, Path]:
-    """Draw photographs: clouds of several grains and noise; labels with four rectangles."""
-    rng = np.random.RandomState(0)
-    images, labels = folder / "images", folder / "labels"
-    images.mkdir()
-    labels.mkdir()
-    for i in range(DRAWN):
-        cloud = sum(np.asarray(Image.fromarray(rng.randint(0, 256, (n, n + n // 3, 3)).astype(np.uint8)).resize(
-            (500, 375), Image.Resampling.BICUBIC), np.float32) / k for k, n in ((2, 6), (4, 24), (8, 90)))
-        photo = np.clip(cloud + rng.normal(0, 6, cloud.shape), 0, 255).astype(np.uint8)
-        Image.fromarray(photo).save(images / f"{i:03d}.jpg", quality=92)
-        label = np.zeros((375, 500), np.uint8)
-        for _ in range(4):
-            y, x = rng.randint(0, 300), rng.randint(0, 400)
-            label[y:y + rng.randint(20, 200), x:x + rng.randint(20, 250)] = rng.randint(1, 21)
-        save_label(labels / f"{i:03d}.png", label)
-    return images, labels
-
-
 class Clock:
     """Counts pairs a second, and a second of this process's own CPU time, which other processes do not stretch."""
 
@@ -87,7 +65,7 @@ def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        images, labels = (args.images, args.labels) if args.images else draw(folder)
+        images, labels = (args.images, args.labels) if args.images else draw(folder, DRAWN)
         ids = sorted({p.stem for p in images.iterdir()} & {p.stem for p in labels.iterdir()})
         (folder / "val.txt").write_text("\n".join(ids) + "\n")
         what = plan(ordered(of_folders(images, labels, folder, "val"), "file", 0), args.pairs, "jpeg-as-is", "png")

@@ -34,8 +34,8 @@ IMPORT = "import time, torch; start = time.perf_counter(); import caffe; print(t
 class Scale:
     """One of three copies of the trunk: its layers by its suffix, its parameters by names that all copies share."""
 
-    def __init__(self, spec: caffe.NetSpec, suffix: str) -> None:
-        self.n, self.suffix = spec, suffix
+    def __init__(self, spec: caffe.NetSpec, suffix: str, pad: int) -> None:
+        self.n, self.suffix, self.pad = spec, suffix, pad
 
     def conv(self, name: str, bottom, bias: bool = False, **param):
         """Add a convolution."""
@@ -68,7 +68,7 @@ class Scale:
     def trunk(self, bottom):
         """Add the whole trunk and its four classifiers at different rates, summed."""
         top = self.unit("conv1", bottom, num_output=4, kernel_size=7, stride=2, pad=3)
-        top = self.n["pool1" + self.suffix] = L.Pooling(top, kernel_size=3, stride=2)
+        top = self.n["pool1" + self.suffix] = L.Pooling(top, kernel_size=3, stride=2, pad=self.pad)
         for stage, (channels, depth, stride) in enumerate(BLOCKS, 2):
             for i in range(depth):
                 top = self.block(f"res{stage}_{i}", top, channels, stride if i == 0 else 1, widen=i == 0)
@@ -78,12 +78,17 @@ class Scale:
         return self.n["fc1" + self.suffix]
 
 
-def three_scales() -> str:
-    """Return the net as text: ResNet-101 at three scales with every parameter shared by its name."""
+def three_scales(side: int = 65) -> str:
+    """Return the net as text: ResNet-101 at three scales with every parameter shared by its name.
+
+    Args:
+        side: of the image; at 1 every blob of the trunks is 1 x 1, and what takes time is the number of layers.
+    """
     n = caffe.NetSpec()
-    n.data = L.Input(shape={"dim": [1, 3, 65, 65]})
-    n.data_075, n.data_05 = (L.Pooling(n.data, kernel_size=k, stride=1) for k in (17, 33))
-    tops = [Scale(n, suffix).trunk(data) for suffix, data in (("", n.data), ("_075", n.data_075), ("_05", n.data_05))]
+    n.data = L.Input(shape={"dim": [1, 3, side, side]})
+    n.data_075, n.data_05 = (L.Pooling(n.data, kernel_size=side // k + 1, stride=1) for k in (4, 2))
+    scales = (("", n.data), ("_075", n.data_075), ("_05", n.data_05))
+    tops = [Scale(n, suffix, pad=int(side == 1)).trunk(data) for suffix, data in scales]
     for name, top in zip(("up_075", "up_05"), tops[1:]):
         n[name] = L.Crop(L.Deconvolution(top, param={"lr_mult": 0}, convolution_param={
             "num_output": 5, "kernel_size": 4, "stride": 2, "bias_term": False}), tops[0], offset=0)
