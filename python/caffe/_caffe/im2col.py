@@ -16,6 +16,7 @@ import torch
 from .layer import Layer
 
 Numbers = Sequence[int]
+INT_MAX = 2**31 - 1
 
 
 def window(layer: Layer, axes: int) -> tuple[list[int], list[int], list[int], list[int]]:
@@ -38,7 +39,14 @@ def window(layer: Layer, axes: int) -> tuple[list[int], list[int], list[int], li
         layer.fail(f"Stride dimensions must be nonzero; got {stride}")
     if 0 in dilation:
         layer.fail(f"dilation must be nonzero; got {dilation}")
+    check_int(layer, kernel, stride, pad, dilation)
     return kernel, stride, pad, dilation
+
+
+def check_int(layer: Layer, *numbers: list[int]) -> None:
+    """Refuse lengths that are no `int`, as Caffe keeps them; LayerError."""
+    if most := [number for given in numbers for number in given if number > INT_MAX]:
+        layer.fail(f"kernel, stride, pad and dilation want numbers up to {INT_MAX}; got {most[0]}")
 
 
 def _lengths(layer: Layer, axes: int, once: str, per_side: str | None, default: int | None) -> list[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from .. import stochastic_pooling
+from ..im2col import check_int
 from ..layer import Layer
 from ..layer_factory import register_layer
 
@@ -51,6 +52,7 @@ class PoolingLayer(Layer):
                           f"stride {self.stride}")
         elif any(pad >= kernel for pad, kernel in zip(self.pad, self.kernel, strict=True)):
             self.fail(f"pad {self.pad} must be less than kernel {self.kernel}")
+        check_int(self, self.kernel, self.pad, self.stride)
         if self.is_stochastic and self.pad != [0, 0]:
             self.fail(f"Padding implemented only for average and max pooling; got pad {self.pad}")
         if 0 in self.stride:
