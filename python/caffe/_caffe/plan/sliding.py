@@ -75,8 +75,9 @@ class Convolve(Sliding):
             weight = weight.to(torch.bfloat16)
         self._weight, self._packed = weight, None
         if _PACKS and weight.numel() >= 1 << 12:
+            size = [1, self.layer.channels, *(w.extent + 31 for w in self.windows)]  # any will do, but none is slow
             self._packed = torch.ops.mkldnn._reorder_convolution_weight(
-                weight, [0, 0], self.layer.stride, self.layer.dilation, self.layer.group, [])
+                weight, [0, 0], self.layer.stride, self.layer.dilation, self.layer.group, size)
 
     def run(self, area, below, fetch, space):
         """Convolve; padding is the kernel's own where all of the top is wanted, else it is laid around."""
@@ -88,7 +89,7 @@ class Convolve(Sliding):
             if any(rows + columns):
                 x = functional.pad(x, [*columns, *rows])
         out = None
-        if self._packed is not None:
+        if self._packed is not None and self.windows[0].extent > 1:
             sides = (end - begin for begin, end in area)
             out = space.take((x.shape[0], self.layer.num_output, *sides), self._weight.dtype)
         return self._convolve(x, pad, out)
@@ -97,7 +98,11 @@ class Convolve(Sliding):
         layer = self.layer
         x = x.to(self._weight.dtype).contiguous(memory_format=torch.channels_last)
         bias = layer.blobs[1].read_data().to(x.dtype) if len(layer.blobs) > 1 else None
-        if out is not None:  # the kernel that writes where it is told to adds to what is there
+        if self._packed is not None and out is None:
+            return torch.ops.mkldnn._convolution_pointwise(
+                x, self._packed, bias, pad, layer.stride, layer.dilation, layer.group,
+                "relu" if self.relu else "none", [], "")
+        if out is not None:  # the kernel that writes where it is told to adds to what is there; 1 x 1 it is slow
             return torch.ops.mkldnn._convolution_pointwise_.binary(
                 out.zero_(), x, self._packed, bias, pad, layer.stride, layer.dilation, layer.group, "add", 1.0,
                 "relu" if self.relu else None, [], "")
