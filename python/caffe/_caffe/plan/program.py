@@ -94,7 +94,9 @@ class Program:
             area = g.area[step.above] = needs[step.above]
             below = [g.reach[number] for number in step.below]
             for number, read, reach in zip(step.below, step.reads(area, below), below, strict=True):
-                read = self._computed(read, reach, getattr(step, "wide", False))
+                # copying costs less than computing a wider part of a small value, or of all that led to it
+                copied = step.wide or self.stride(number, own=True) > 1
+                read = self._computed(read, reach, copied)
                 needs[number] = tuple(join(a, b) for a, b in zip(needs.get(number, read), read, strict=True))
         return g
 
@@ -232,12 +234,12 @@ class Program:
                 break
         return flat[number][axis]
 
-    def stride(self, number: int) -> int:
-        """How many pixels of the input lie between two places of a value."""
+    def stride(self, number: int, own: bool = False) -> int:
+        """How many pixels of the input lie between two places of a value; or of its step's bottom."""
         step = self._by_value.get(number)
         if step is None:
             return 1
-        return step.stride * max(self.stride(below) for below in step.below)
+        return step.stride if own else step.stride * max(self.stride(below) for below in step.below)
 
 
 def _cut(tensor: torch.Tensor, has: Area, wanted: Area) -> torch.Tensor:
