@@ -38,15 +38,20 @@ class BatchNormLayer(Layer):
             elif self.layer_param.param[i].lr_mult != 0:
                 self.fail(f"Cannot configure batch normalization statistics as layer parameters: param {i} has "
                           f"lr_mult {self.layer_param.param[i].lr_mult:g}; want 0")
-        self.normed = Blob()  # of the last forward: layers that run in place may overwrite the top
+        self.normed = Blob()  # of the last forward in batch statistics: layers in place may overwrite the top
+        self._shape = None
 
     def reshape(self, bottom, top):
         """Shape the top as the bottom."""
         shape = bottom[0].shape
+        top[0].reshape(*shape)
+        if shape == self._shape:
+            return
         if len(shape) > 1 and shape[1] != self.channels:
             self.fail(f"{self.channels} channels at setup; got shape {shape}")
-        top[0].reshape(*shape)
-        self.normed.reshape(*shape)
+        if not self.use_global_stats:
+            self.normed.reshape(*shape)
+        self._shape = shape
         self.view = (shape[0] if shape else 1, self.channels, prod(shape[2:]))
         self.size = prod(shape) // self.channels if self.channels else 0  # values a channel
 
@@ -65,7 +70,8 @@ class BatchNormLayer(Layer):
             self._keep(mean, variance)
         self.root = (variance + self.eps).sqrt_().view(1, -1, 1)
         y.div_(self.root)
-        self.normed.write_data().view(self.view).copy_(y)
+        if not self.use_global_stats:
+            self.normed.write_data().view(self.view).copy_(y)
 
     def _keep(self, mean, variance):
         """Let what is kept fade by moving_average_fraction, and add this batch's."""

@@ -29,6 +29,7 @@ class BiasLayer(Layer):
 
     def setup(self, bottom, top):
         """Make and fill the learned bias."""
+        self._shapes = None
         if len(bottom) > 1 or self.blobs:
             return
         param = self.layer_param.bias_param
@@ -52,15 +53,21 @@ class BiasLayer(Layer):
     def reshape(self, bottom, top):
         """Check that the bias fits; shape the top as bottom[0]."""
         shape, bias = bottom[0].shape, (bottom[1] if len(bottom) > 1 else self.blobs[0]).shape
-        axis = canonical_axis(self, bottom[0], self.layer_param.bias_param.axis) if bias else 0
+        if (shape, bias) != self._shapes:
+            self._reshape_for(bottom[0], bias)
+        if top[0] is not bottom[0]:
+            top[0].reshape_like(bottom[0])
+
+    def _reshape_for(self, data, bias):
+        shape = data.shape
+        axis = canonical_axis(self, data, self.layer_param.bias_param.axis) if bias else 0
         if shape[axis : axis + len(bias)] != bias:
             self.fail(
                 f"dimension mismatch: bias of shape {bias} does not fit bottom[0] of shape {shape} "
                 f"from axis {axis}"
             )
         self.view = (prod(shape[:axis]), prod(bias), prod(shape[axis + len(bias) :]))
-        if top[0] is not bottom[0]:
-            top[0].reshape_like(bottom[0])
+        self._shapes = shape, bias
 
     def forward(self, bottom, top):
         """Top = bottom[0] + bias."""

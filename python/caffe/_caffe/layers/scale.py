@@ -34,6 +34,7 @@ class ScaleLayer(Layer):
         if len(bottom) == 1 and not self.blobs:
             self.blobs.append(self._new_scale(bottom[0], param))
         self.saved = Blob()  # bottom[0] of an in-place pass
+        self._shapes = None
         self.bias_layer = self._new_bias(bottom, top) if param.bias_term else None
 
     def _new_scale(self, data, param):
@@ -78,19 +79,25 @@ class ScaleLayer(Layer):
     def reshape(self, bottom, top):
         """Check that the scale fits; shape the top as bottom[0]."""
         shape, scale = bottom[0].shape, self._scale(bottom).shape
-        axis = canonical_axis(self, bottom[0], self.layer_param.scale_param.axis) if scale else 0
-        if shape[axis : axis + len(scale)] != scale:
-            self.fail(
-                f"dimension mismatch: scale of shape {scale} does not fit bottom[0] "
-                f"of shape {shape} from axis {axis}"
-            )
-        self.view = (prod(shape[:axis]), prod(scale), prod(shape[axis + len(scale) :]))
+        if (shape, scale) != self._shapes:
+            self._reshape_for(bottom[0], scale)
         if top[0] is bottom[0]:
             self.saved.reshape(*shape)
         else:
             top[0].reshape(*shape)
         if self.bias_layer is not None:
             self.bias_layer.reshape(top, top)
+
+    def _reshape_for(self, data, scale):
+        shape = data.shape
+        axis = canonical_axis(self, data, self.layer_param.scale_param.axis) if scale else 0
+        if shape[axis : axis + len(scale)] != scale:
+            self.fail(
+                f"dimension mismatch: scale of shape {scale} does not fit bottom[0] "
+                f"of shape {shape} from axis {axis}"
+            )
+        self.view = (prod(shape[:axis]), prod(scale), prod(shape[axis + len(scale) :]))
+        self._shapes = shape, scale
 
     def _scale(self, bottom):
         return bottom[1] if len(bottom) > 1 else self.blobs[0]
