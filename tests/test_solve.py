@@ -70,7 +70,8 @@ def command(capsys, *arguments):
     """Run `python -m solvers.solve` in this process; gives the exit code and what it wrote to stderr."""
     capsys.readouterr()
     code = startup.run(lambda: solve.main(list(arguments)))
-    return code, [line for line in capsys.readouterr().err.splitlines() if "it/s" not in line and line.strip()]
+    lines = capsys.readouterr().err.splitlines()
+    return code, [line for line in lines if "it/s" not in line and "s/it" not in line and line.strip()]
 
 
 def run_until(event):
