@@ -67,7 +67,7 @@ def read_params(layer: object, param_str: str,
     """Read `param_str` as a dict with the given keys.
 
     Args:
-        layer: for its class's name in errors.
+        layer: for its name and class in errors.
         param_str: text of a Python dict literal.
         keys: for each key its check and its default (REQUIRED: none).
 
@@ -77,7 +77,8 @@ def read_params(layer: object, param_str: str,
     Raises:
         DataLayerError: no dict, unknown or missing keys, a value that will not do.
     """
-    who = type(layer).__name__
+    name = getattr(layer, "name", "")  # genuine Caffe tells a Python layer no name
+    who = f"layer '{name}' ({type(layer).__name__})" if name else type(layer).__name__
     takes = "it takes " + ", ".join(
         f"{key} (required)" if default is REQUIRED else f"{key} (default {default!r})"
         for key, (_, default) in keys.items())

@@ -139,7 +139,7 @@ def test_loss_of_a_label_that_is_all_ignored_is_zero(tmp_path):
     ("{'voc_dir': 'a', 'split': 'b', 'mean': (1, 2, 3), 'start': -1}", "start -1; it wants a whole"),
     ("{'voc_dir': 'a', 'split': 'b', 'mean': (1, 2, 3), 'classes': 256}", "classes 256; it wants")])
 def test_param_str_is_checked(tmp_path, param_str, message):
-    with pytest.raises(DataLayerError, match=f"VOCSegDataLayer: param_str .*{message}"):
+    with pytest.raises(DataLayerError, match=f"layer .data. .VOCSegDataLayer.: param_str .*{message}"):
         net_of(tmp_path, layer_text("VOCSegDataLayer", param_str))
 
 
