@@ -254,7 +254,7 @@ def test_a_caffe_without_ranks_counts_as_the_first(tmp_path, monkeypatch):
     ("cache", 1, "True or False")])
 def test_values_of_options_are_checked(tmp_path, option, value, want):
     make_voc(tmp_path, 1)
-    with pytest.raises(DataLayerError, match=f"layer .data. .VOCSegDataLayer.: param_str has {option} .*it wants {want}"):
+    with pytest.raises(DataLayerError, match=f"layer .data. .VOCSegDataLayer.: .* has {option} .*it wants {want}"):
         voc_net(tmp_path, **{option: value})
 
 
