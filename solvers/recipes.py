@@ -93,15 +93,15 @@ def batches(init: str, base_lr: float) -> Recipe:
     return Recipe("voc", init, base_lr, 100000, step=4000, momentum=0.9, iter_size=20)
 
 
-def shapes(init: str, base_lr: float, max_iter: int) -> Recipe:
+def shapes(init: str, base_lr: float, max_iter: int, times_scored: int = 4) -> Recipe:
     """Give a training on the embedded set: the loss averaged over pixels, a falling rate, clipped gradients."""
-    return Recipe("shapes", init, base_lr, max_iter, step=max_iter // 4, momentum=0.9, lr_policy="poly", power=0.9,
-                  clip_gradients=2, snapshot=200, test_iter=200, random_seed=0)
+    return Recipe("shapes", init, base_lr, max_iter, step=max_iter // times_scored, momentum=0.9, lr_policy="poly",
+                  power=0.9, clip_gradients=2, snapshot=200, test_iter=200, random_seed=0)
 
 
-def shapes_classifier(base_lr: float, max_iter: int, surgery: Tuple[str, ...] = ()) -> Recipe:
+def shapes_classifier(base_lr: float, max_iter: int, surgery: Tuple[str, ...] = (), times_scored: int = 5) -> Recipe:
     """Give a training of a classifier on the embedded set."""
-    return Recipe("shapes", None, base_lr, max_iter, step=max_iter // 5, surgery=surgery, momentum=0.9,
+    return Recipe("shapes", None, base_lr, max_iter, step=max_iter // times_scored, surgery=surgery, momentum=0.9,
                   lr_policy="poly", power=0.9, clip_gradients=3, snapshot=100, test_iter=25, random_seed=0,
                   score="classification")
 
@@ -153,8 +153,9 @@ RECIPES: Dict[str, Recipe] = {
     "shapes-fcn8s": shapes(weights_of("shapes-fcn16s"), 0.004, 2400),
     "shapes-alexnet": shapes_classifier(0.008, 900),
     "shapes-fcn-alexnet": shapes("models/shapes-alexnet/shapes-alexnet-fcn.caffemodel", 0.008, 5200),
-    "shapes-googlenet": shapes_classifier(0.008, 650),
-    "shapes-fcn-googlenet": shapes("models/shapes-googlenet/shapes-googlenet-fcn.caffemodel", 0.012, 4800),
+    "shapes-googlenet": shapes_classifier(0.008, 500, times_scored=2),
+    "shapes-fcn-googlenet": shapes("models/shapes-googlenet/shapes-googlenet-fcn.caffemodel", 0.012, 2600,
+                                   times_scored=2),
 }
 
 
