@@ -10,7 +10,6 @@ release's data layers (seed, mean).
 
 from __future__ import annotations
 
-import itertools
 import os
 from typing import Any
 
@@ -56,14 +55,15 @@ class ClassificationDataLayer(ReadAheadLayer):
         self.random = params["randomize"] and "train" in os.path.basename(self.list_file)
         self._cached: dict[int, np.ndarray] = {}
         self._cache = params["cache"]
-        n, seed = len(self.names), self.own_seed(params["seed"])
+        n, seed, (rank, count) = len(self.names), params["seed"], self.place()
         order = draw_order.in_epochs(n, seed) if self.random else draw_order.in_file_order(n)
         tosses = draw_order.coin_tosses(params["mirror"], seed)
-        self._draws = draw_order.draws(order, tosses, params["start"] * self.batch)
+        draws = draw_order.draws(order, tosses, params["start"] * self.batch * count)
+        self._passes = draw_order.dealt(draws, self.batch, rank, count)
 
     def next_key(self) -> Key:
         """Draw the images of the next batch."""
-        return tuple(itertools.islice(self._draws, self.batch))
+        return next(self._passes)
 
     def load(self, key: Key) -> Item:  # type: ignore[override]
         """Read a batch."""

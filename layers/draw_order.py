@@ -1,7 +1,8 @@
 """What chance decides in a data layer: the order of the items and, for each, the options that are on.
 
 In:   how many items there are, a seed.
-Out:  endless iterators, one for each decision; `draws`, which ties them together, item by item.
+Out:  endless iterators, one for each decision; `draws`, which ties them together, item by item; `dealt`, which shares
+    them out among processes.
 Not here: files, what the decisions do to an image (augment.py).
 Source: the FCN release's data layers, trained under Python 2: with replacement, one draw before the first item and one
     after each. The options, which the papers tried, draw from generators of their own: the order stays as it is.
@@ -25,11 +26,6 @@ class Draw(NamedTuple):
     shift: tuple[int, int] = (0, 0)  # pixels down and to the right
     window: tuple[float, float] = (0.0, 0.0)  # in [0, 1): which of the places for a crop, down and to the right
     noise: int = 0  # seed of what is drawn for each pixel
-
-
-def seed_of_rank(seed: Seed, rank: int) -> Seed:
-    """Give the seed of a process that trains together with others; number 0's is the one given."""
-    return seed if rank == 0 or seed is None else f"{seed} rank {rank}"
 
 
 def randint_py2(rng: random.Random, n: int) -> int:
@@ -88,6 +84,12 @@ def noises(wanted: bool, seed: Seed) -> Iterator[int]:
 def draws(indices: Iterator[int], tosses: Iterator[bool], skip: int, *more: Iterator) -> Iterator[Draw]:
     """Tie indices, tosses and further fields of Draw together, but for the first `skip`, which a run used before."""
     return itertools.islice(itertools.starmap(Draw, zip(indices, tosses, *more)), skip, None)
+
+
+def dealt(items: Iterator[Draw], batch: int, rank: int = 0, count: int = 1) -> Iterator[tuple[Draw, ...]]:
+    """Put items together to passes of `batch` and deal these out to processes in turn: every count-th, from rank on."""
+    passes = iter(lambda: tuple(itertools.islice(items, batch)), ())
+    return itertools.islice(passes, rank, None, count)
 
 
 def _generator(option: str, seed: Seed) -> random.Random:

@@ -41,6 +41,9 @@ SHARE: Check = (lambda value: _is_number(value) and 0 < value <= 1, "a number ab
 WINDOW: Check = (lambda value: value is None or (isinstance(value, (tuple, list)) and len(value) == 2
                                                  and all(_is_whole(side, 1) for side in value)),
                  "(height, width) in whole pixels from 1 up, or None")
+SHARD: Check = (lambda value: value is None or (isinstance(value, (tuple, list)) and len(value) == 2
+                                                and all(_is_whole(part, 0) for part in value) and value[0] < value[1]),
+                "(number, of how many), the number from 0, or None")
 START: Check = (lambda value: _is_whole(value, 0), "a whole number from 0 up")
 SEED: Check = (lambda value: value is None or _is_whole(value, -math.inf), "a whole number or None")
 CLASSES: Check = (lambda value: _is_whole(value, 1) and value <= 255, "a whole number from 1 to "

@@ -17,7 +17,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Callable, NamedTuple
 
 import numpy as np
-from draw_order import Seed, seed_of_rank
 from param_str import Check, DataLayerError, DataLayerWarning, read_params
 
 import caffe
@@ -70,11 +69,12 @@ class ReadAheadLayer(caffe.Layer):
         """Give the names of what each top shows."""
         return self.top_names
 
-    def own_seed(self, seed: int | None) -> Seed:
-        """Give the seed of this process: the one given, or another where several train together."""
-        # DEVIATION D26: the release seeds all processes alike, which then train on the same images.
-        rank = getattr(caffe, "solver_rank", lambda: 0)  # older Caffes have none
-        return seed_of_rank(seed, rank())
+    def place(self) -> tuple[int, int]:
+        """Give (number, of how many) of this process among those that train together; in TEST each goes by itself."""
+        if getattr(self, "phase", None) != caffe.TRAIN or not hasattr(caffe, "solver_rank"):  # older Caffes have none
+            return 0, 1
+        # DEVIATION D26: the release's processes all train on the same images.
+        return caffe.solver_rank(), caffe.solver_count()
 
     def open(self, params: dict[str, Any]) -> None:
         """Take the settings and open the list of items (subclass)."""

@@ -9,7 +9,6 @@ Source: the FCN release's data layers; the keys from `mirror` on are ours, and a
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 import augment
@@ -24,6 +23,7 @@ from param_str import (
     PIXELS,
     REQUIRED,
     SEED,
+    SHARD,
     SHARE,
     START,
     TEXT,
@@ -38,7 +38,7 @@ Notes = tuple[str, ...]  # warnings that name a file
 OPTIONS: dict[str, tuple[Check, Any]] = {
     "randomize": (FLAG, True), "seed": (SEED, None), "mirror": (FLAG, False), "scale": (FACTOR, 1),
     "start": (START, 0), "batch": (COUNT, 1), "jitter": (PIXELS, 0), "crop": (WINDOW, None),
-    "loss_sampling": (SHARE, 1), "cache": (FLAG, False)}
+    "loss_sampling": (SHARE, 1), "cache": (FLAG, False), "shard": (SHARD, None)}
 MASK: dict[str, tuple[Check, Any]] = {"mask": (one_of(None, *augment.MASKS), None)}  # for sets with a background
 
 
@@ -60,6 +60,9 @@ class SegDataLayer(ReadAheadLayer):
         crop: (H, W) of a random window (default None, the whole image).
         loss_sampling: probability with which a pixel's label counts (default 1); else it becomes 255.
         cache: keep decoded files in memory (default False).
+        shard: (number, of how many): walk only every so-manieth id, from that number on (default None, all).
+
+    Where several processes train together, each takes the passes of its rank, in turn, of the one sequence.
     """
 
     dir_keys: tuple[str, ...] = ()
@@ -88,21 +91,28 @@ class SegDataLayer(ReadAheadLayer):
         self.crop = params["crop"] if "train" in self.split else None
         self.indices = read_ids(self.split_file(), f"{type(self).__name__}: the list of ids",
                                 f"check {self.dir_keys[0]} and split; `python -m data` says what comes from where")
+        if params["shard"]:
+            number, count = params["shard"]
+            if count > len(self.indices):
+                raise DataLayerError(f"{type(self).__name__}: split '{self.split}' has {len(self.indices)} ids and is "
+                                     f"to be shared out to {count} processes; want at most one for each id")
+            self.indices = self.indices[number::count]
         self._kept: dict[int, list[np.ndarray]] = {}
-        self._draws = self._prepare_draws(params)
+        rank, count = self.place()
+        self._passes = draw_order.dealt(self._prepare_draws(params, count), params["batch"], rank, count)
 
-    def _prepare_draws(self, params: dict[str, Any]) -> Any:
-        """Give the endless draws of this process, after those that an earlier run has used."""
-        n, seed = len(self.indices), self.own_seed(params["seed"])
+    def _prepare_draws(self, params: dict[str, Any], count: int) -> Any:
+        """Give the endless draws of all `count` processes, after those that an earlier run has used."""
+        n, seed = len(self.indices), params["seed"]
         order = draw_order.with_replacement(n, seed) if self.random else draw_order.in_file_order(n)
         return draw_order.draws(
-            order, draw_order.coin_tosses(params["mirror"], seed), params["start"] * params["batch"],
+            order, draw_order.coin_tosses(params["mirror"], seed), params["start"] * params["batch"] * count,
             draw_order.shifts(params["jitter"], seed), draw_order.windows(self.crop is not None, seed),
             draw_order.noises(params["loss_sampling"] < 1, seed))
 
     def next_key(self) -> tuple[Draw, ...]:
         """Draw the next items; `idx` is the index of the first."""
-        key = tuple(itertools.islice(self._draws, self.options["batch"]))
+        key = next(self._passes)
         self.idx = key[0].idx
         return key
 

@@ -223,24 +223,46 @@ def test_cache_reads_each_file_once(tmp_path, monkeypatch):
     assert_same(found, passes(voc_net(tmp_path, mirror=True, jitter=2), 12))
 
 
-def test_other_ranks_draw_other_images(tmp_path):
-    make_voc(tmp_path, 11)
-    seen = {}
+def keys_of_ranks(root, count, passes, phase=caffe.TRAIN, **options):
+    """Indices of the images of each pass, a list a rank."""
+    seen = []
     try:
-        for rank in (0, 1, 2):
+        caffe.set_solver_count(count)
+        for rank in range(count):
             caffe.set_solver_rank(rank)
-            layer = voc_net(tmp_path).layers[0]
-            seen[rank] = [layer.idx, *(layer.next_key()[0].idx for _ in range(15))]
+            path = root / "net.prototxt"
+            voc_net(root, **options)  # writes it
+            layer = caffe.Net(str(path), phase).layers[0]
+            keys = [layer._key, *(layer.next_key() for _ in range(passes - 1))]
+            seen.append([[draw.idx for draw in key] for key in keys])
     finally:
         caffe.set_solver_rank(0)
-    assert seen[0] == py2_order(11, 16) and seen[1] == py2_order(11, 16, "1337 rank 1")
-    assert len({tuple(order) for order in seen.values()}) == 3
+        caffe.set_solver_count(1)
+    return seen
+
+
+def test_images_are_dealt_out_to_the_processes_in_turn(tmp_path):
+    make_voc(tmp_path, 11)
+    one, two, three = keys_of_ranks(tmp_path, 3, 5)
+    assert [idx for keys in zip(one, two, three) for (idx,) in keys] == py2_order(11, 15)
+    one, two = keys_of_ranks(tmp_path, 2, 4, batch=2, start=3)  # three passes of two processes are over
+    assert [idx for keys in zip(one, two) for key in keys for idx in key] == py2_order(11, 28)[12:]
+    for keys in keys_of_ranks(tmp_path, 2, 4, phase=caffe.TEST):  # each by itself
+        assert keys == [[idx] for idx in py2_order(11, 4)]
+
+
+def test_a_shard_is_every_so_manieth_id(tmp_path):
+    make_voc(tmp_path, 5)
+    names = voc_net(tmp_path).layers[0].indices
+    assert voc_net(tmp_path, shard=(1, 2)).layers[0].indices == names[1::2]
+    with pytest.raises(DataLayerError, match="has 5 ids and is to be shared out to 6 processes"):
+        voc_net(tmp_path, shard=(0, 6))
 
 
 def test_a_caffe_without_ranks_counts_as_the_first(tmp_path, monkeypatch):
     import read_ahead_layer
     make_voc(tmp_path, 11)
-    monkeypatch.setattr(read_ahead_layer, "caffe", types.SimpleNamespace(Layer=caffe.Layer))
+    monkeypatch.setattr(read_ahead_layer, "caffe", types.SimpleNamespace(Layer=caffe.Layer, TRAIN=caffe.TRAIN))
     assert voc_net(tmp_path).layers[0].idx == py2_order(11, 1)[0]
     assert "caffe" in sys.modules
 
@@ -251,7 +273,7 @@ def test_a_caffe_without_ranks_counts_as_the_first(tmp_path, monkeypatch):
     ("loss_sampling", 1.5, "a number above 0, at most 1"),
     ("mask", "fg", "one of None, 'foreground', 'background', 'both'"),
     ("batch", 0, "a whole number from 1 up"), ("crop", (0, 5), r"\(height, width\)"), ("crop", 5, r"\(height, width\)"),
-    ("cache", 1, "True or False")])
+    ("shard", (2, 2), r"\(number, of how many\)"), ("cache", 1, "True or False")])
 def test_values_of_options_are_checked(tmp_path, option, value, want):
     make_voc(tmp_path, 1)
     with pytest.raises(DataLayerError, match=f"layer .data. .VOCSegDataLayer.: .* has {option} .*it wants {want}"):
