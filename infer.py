@@ -31,6 +31,7 @@ from inference.photos import PhotoError, enlarge_label, find_images, image_size,
 from nets import NetError
 from nets.choice import choose, how_to_get_voc, is_embedded, trained
 from nets.record import Head, Record
+from ranks import Meeting, first_speaks, gpu_of, here
 
 __all__ = ["preprocess", "infer", "infer_heads", "softmax"]
 
@@ -99,38 +100,48 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Segment images with a trained net; see --help."""
     args = _arguments(argv)
     startup.quiet_caffe()
-    out = Path(args.out)
+    ranks, out = here(), Path(args.out)
     images = find_images(args.images, out)
     record = choose(args.net, args.weights)
     given = {"hha": args.hha, "depth": args.depth}
     main_is = main_kind(record, given)
-    startup.select_device(args.gpu)
-    startup.select_precision(args.precision, args.gpu)
+    args.gpu = gpu_of(ranks, args.gpu)
+    with first_speaks(ranks):
+        startup.select_device(args.gpu)
+        startup.select_precision(args.precision, args.gpu)
     net = _open_net(record)
-    _say_which(record)
-    if main_is != "color":
-        print(f"it reads {WHAT[main_is]}, and takes the images given for that")
-    needed, free = forward_bytes(net, [spec.blob for spec in record.inputs]), free_bytes(args.gpu)
+    with first_speaks(ranks):
+        _say_which(record)
+        if main_is != "color":
+            print(f"it reads {WHAT[main_is]}, and takes the images given for that")
+    needed = forward_bytes(net, [spec.blob for spec in record.inputs])
     Image.MAX_IMAGE_PIXELS = None  # the estimate decides instead
     out.mkdir(parents=True, exist_ok=True)
-    failed = 0
-    for number, (image, stem) in enumerate(output_stems(images, out).items()):
-        try:
-            _check_memory(image, args.max_side, needed, free)
-            others = {kind: companion(kind, place, image, len(images) == 1)
-                      for kind, place in given.items() if place is not None and kind != main_is}
-            _segment(net, record, image, stem, read_scene(image, main_is, others, args.max_side), args.scores)
-        except (PhotoError, RuntimeError, NetError, MemoryError) as error:
-            failed += 1
-            print(f"error: {_said(error, image)}", file=sys.stderr)
-            continue
-        if number == failed:  # the first that ran
-            _warn_if_dead(net, record)
-    done = len(images) - failed
-    print(f"{done} of {len(images)} image{'s' * (len(images) != 1)} done, results in {out}{os.sep}")
+    with Meeting(ranks, out / ".ranks") as meeting:
+        free, failed = free_bytes(args.gpu), 0
+        mine = list(output_stems(images, out).items())[ranks.rank::ranks.count]
+        for number, (image, stem) in enumerate(mine):
+            try:
+                _check_memory(image, args.max_side, needed, free)
+                others = {kind: companion(kind, place, image, len(images) == 1)
+                          for kind, place in given.items() if place is not None and kind != main_is}
+                _segment(net, record, image, stem, read_scene(image, main_is, others, args.max_side), args.scores)
+            except (PhotoError, RuntimeError, NetError, MemoryError) as error:
+                failed += 1
+                print(f"error: {_said(error, image)}", file=sys.stderr)
+                continue
+            if number == failed and ranks.is_first:  # the first that ran
+                _warn_if_dead(net, record)
+        failed = meeting.tell(sum(meeting.gather(failed) or []))
+    with first_speaks(ranks):
+        _say_done(record, len(images), failed, out)
+    return 1 if failed else 0
+
+
+def _say_done(record: Record, images: int, failed: int, out: Path) -> None:
+    print(f"{images - failed} of {images} image{'s' * (images != 1)} done, results in {out}{os.sep}")
     if is_embedded(record):
         print(f"note: this net knows drawn objects only; {how_to_get_voc()}")
-    return 1 if failed else 0
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -22,6 +22,7 @@ if __name__ == "__main__":
 
 import numpy as np
 
+from ranks import Meeting, first_speaks, gpu_of, here
 from scoring import DIRS
 from scoring.confusion import class_accuracy, class_iu, fast_hist, scores
 from scoring.tally import Tally, Watch, tally, tally_heads
@@ -116,24 +117,33 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         print(compare(*args.compare))
         return 0
+    with first_speaks(here()):
+        return _score(args)
+
+
+def _score(args: argparse.Namespace) -> int:
+    """Score a net on a split, or where several processes do, on this one's share of it; the first adds up."""
     from nets.choice import choose
     from nets.weights import judge
-    from scoring.boundary import BoundaryBands
     from scoring.report import out_path, print_report, print_warnings, write_report
     from scoring.scored_net import open_split
 
+    ranks = here()
     if args.out and Path(args.out).is_dir():  # said now, not after an hour
         raise ValueError(f"--out '{args.out}' is a folder; want the name of a JSON file")
     record = choose(args.net, args.weights)
+    args.gpu = gpu_of(ranks, args.gpu)
     startup.select_device(args.gpu)
     startup.select_precision(args.precision, args.gpu)
-    net, ids, split, is_own = open_split(record, args.split, _dirs(args), args.mask)
+    net, ids, split, is_own = open_split(record, args.split, _dirs(args), args.mask, ranks[:2])
     out = Path(args.out) if args.out else out_path(record, split, is_own and not args.mask)
-    print(f"net {record.net} ({record.weights}), split {split}: {len(ids)} images")
+    share = f", this process's share in {ranks.count}" if ranks.count > 1 else ""
+    print(f"net {record.net} ({record.weights}), split {split}: {len(ids)} images{share}")
     print(">>>", datetime.now(), "Begin seg tests")
-    watches = [BoundaryBands(args.boundary, len(head.classes)) if args.boundary else None for head in record.heads]
-    counted = tally_heads(net, _progress(ids), record.heads, _folders(args.save, record.heads), watches)
-    bands = [watch.bands if watch else {} for watch in watches]
+    found = _counted(args, net, ids, record.heads, Meeting(ranks, out.parent / f".{out.name}.ranks"))
+    if found is None:
+        return 0
+    counted, bands = found
     for head, of_head, of_bands in zip(record.heads, counted, bands):
         if len(record.heads) > 1:
             print(f"\nhead {head.score} ({len(head.classes)} classes)")
@@ -147,6 +157,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.confusion:
         _draw(out, record.heads, counted)
     return 0
+
+
+def _counted(args: argparse.Namespace, net: Any, ids: Sequence[str], heads: Sequence[Any],
+             meeting: Meeting) -> tuple[list[Tally], list[dict[int, np.ndarray]]] | None:
+    """Count, and add up what all processes have counted: Tallies and bands, one a head; None but in the first."""
+    from scoring.boundary import BoundaryBands
+    from scoring.shards import added, to_plain
+
+    watches = [BoundaryBands(args.boundary, len(head.classes)) if args.boundary else None for head in heads]
+    with meeting:
+        bar = _progress(ids) if meeting.ranks.is_first else ids
+        counted = tally_heads(net, bar, heads, _folders(args.save, heads), watches)
+        bands = [watch.bands if watch else {} for watch in watches]
+        if meeting.ranks.count == 1:
+            return counted, bands
+        parts = meeting.gather(to_plain(ids, counted, bands))
+    return None if parts is None else added(parts)
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -137,7 +137,8 @@ def select_device(gpu: int | None) -> None:
 
 def add_device_options(parser: argparse.ArgumentParser) -> None:
     """Give a command the options `--gpu N` and `--precision`."""
-    parser.add_argument("--gpu", type=int, metavar="N", help="CUDA device (default: the CPU)")
+    parser.add_argument("--gpu", type=int, metavar="N", help="CUDA device (default: the CPU); with torchrun that of "
+                        "a machine's first process, the others take those after it")
     parser.add_argument("--precision", choices=("fp32", "tf32", "bf16"), default="fp32",
                         help="of convolutions; all but fp32, the default, are faster and less exact")
 

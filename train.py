@@ -24,8 +24,12 @@ def main(argv: Optional[List[str]] = None) -> int:
     """Check two folders, then train on them; gives the exit code."""
     from own.home import Home
     from own.inspect import Request, inspect
+    from ranks import here
 
     args = vars(_arguments(argv))
+    if here().count > 1:
+        raise ValueError("train.py trains in one process; nets with a recipe train in several: "
+                         "torchrun ... -m solvers.solve NAME")
     only_check, gpu = args.pop("check"), args.pop("gpu")
     for key in ("images", "labels", "classes", "train_list", "val_list"):
         args[key] = Path(args[key]) if args[key] else None

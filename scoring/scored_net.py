@@ -34,7 +34,7 @@ class ScoredNet(NamedTuple):
 
 
 def open_split(record: Record, split: str | None = None, dirs: Mapping[str, str] | None = None,
-               mask: str | None = None) -> ScoredNet:
+               mask: str | None = None, shard: tuple[int, int] = (0, 1)) -> ScoredNet:
     """Build the val (or test) net of a record with another split in its data layer.
 
     Args:
@@ -42,6 +42,7 @@ def open_split(record: Record, split: str | None = None, dirs: Mapping[str, str]
         split: name of a list of ids; None: the net's own.
         dirs: folders by key of param_str (voc_dir, nyud_dir, ...), in place of the net's.
         mask: foreground, background or both, which the data layer then hides from the net; None: neither.
+        shard: (number, of how many): walk only every so-manieth id, from that number on.
 
     Returns:
         The net with the record's weights, and what it walks.
@@ -61,6 +62,8 @@ def open_split(record: Record, split: str | None = None, dirs: Mapping[str, str]
     param["split"] = split or own
     if "train" in param["split"]:
         param["randomize"] = False  # data layers draw at random from splits so called
+    if shard[1] > 1:
+        param["shard"] = shard
     layer.python_param.param_str = repr(param)
     ids = _ids(layer, param["split"])
     with tempfile.TemporaryDirectory() as folder:

@@ -34,10 +34,15 @@ class Tally:
     """What one pass over a split has counted of one head."""
 
     hist: np.ndarray  # (K, K) int64; row = truth, column = prediction
-    loss: float = 0.0  # mean over images of the loss blob; nan where the net has none
+    losses: list[float] = field(default_factory=list)  # of each image, the loss blob; nan where the net has none
     images: int = 0
     pixels: int = 0  # with the ignored ones
     unlabelled: list[str] = field(default_factory=list)  # ids without any pixel that counts
+
+    @property
+    def loss(self) -> float:
+        """Mean over images of the loss blob; nan without images, or where the net has none."""
+        return sum(self.losses) / len(self.losses) if self.losses else float("nan")
 
 
 def tally(net: Any, save_dir: str | Path | None, dataset: Iterable[str], layer: str = "score",
@@ -85,13 +90,11 @@ def tally_heads(net: Any, dataset: Iterable[str], heads: Sequence[Any], save_dir
         for head, into, folder, watch in zip(heads, counted, save_dirs, watches):
             label, prediction = _label_and_prediction(net, head, name)
             _count(into, name, label, prediction)
-            into.loss += float(net.blobs[head.loss].data.flat[0]) if head.loss in net.blobs else float("nan")
+            into.losses.append(float(net.blobs[head.loss].data.flat[0]) if head.loss in net.blobs else float("nan"))
             if folder:
                 _save(Path(folder) / f"{name}.png", prediction)
             if watch is not None:
                 watch(net, label, prediction)
-    for into in counted:
-        into.loss = into.loss / into.images if into.images else float("nan")
     return counted
 
 

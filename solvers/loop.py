@@ -16,6 +16,7 @@ from typing import Any, Dict, List, Optional, Sequence, Union
 
 from tqdm import tqdm
 
+from ranks import Ranks
 from solvers import SolveError
 from solvers.pictures import draw_curve, draw_grid
 from solvers.run_folder import RunFolder
@@ -34,6 +35,7 @@ class Loop:
     scorer: Scorer
     step: int
     classes: Sequence[str]  # of the pictures' legend
+    ranks: Ranks = Ranks()  # of several processes, the first writes, draws and decides when to stop
     _losses: List[float] = field(default_factory=list)
 
     def run(self) -> None:
@@ -44,11 +46,11 @@ class Loop:
             SolveError: the loss is no number any more.
         """
         solver, param = self.solver, self.folder.solver
-        self._stop = _StopRequest()
+        self._stop = _StopRequest(self.ranks)
         solver.add_callback(self._stop.check, lambda: self._losses.append(float(solver.net.blobs["loss"].data)))
         pause = 0.2 if sys.stderr.isatty() else 10  # seconds; a log wants few lines
         bar = tqdm(total=param.max_iter, initial=solver.iter, desc=self.name, unit="it", dynamic_ncols=True,
-                   mininterval=pause)
+                   mininterval=pause, disable=not self.ranks.is_first)
         with bar, self._stop:
             try:
                 self._score_if_due(bar)  # a run that was killed while it scored has not yet
@@ -56,6 +58,10 @@ class Loop:
                     self._advance(bar, param.display, param.max_iter)
                     self._score_if_due(bar)
                     self._stop.check()
+            except RuntimeError:
+                if self._stop.asked and not self.ranks.is_first:  # the first has stopped
+                    raise KeyboardInterrupt(f"process {self.ranks.rank} stopped") from None
+                raise
             except KeyboardInterrupt:
                 self._snapshot()
                 raise KeyboardInterrupt(f"{self.name}: stopped at iteration {solver.iter}; the same command goes on "
@@ -70,6 +76,8 @@ class Loop:
         if not math.isfinite(loss):
             raise SolveError(f"{self.name}: the loss is {loss} at iteration {self.solver.iter}, and more training "
                              f"mends nothing; lower base_lr in solvers/recipes.py, or check images and labels")
+        if not self.ranks.is_first:
+            return
         self.folder.note(iteration=self.solver.iter, loss=loss)
         self.folder.prune(self.scorer.key)
         best = self.folder.best_row(self.scorer.key)
@@ -85,6 +93,8 @@ class Loop:
         self._snapshot()  # the weights that are scored; the best stay
         with bar.external_write_mode():
             row = {"iteration": iteration, **self.scorer(self.solver, self._stop.check)}
+        if not self.ranks.is_first:
+            return
         draw_curve([*self.folder.rows(), row], key, self.name, self.folder.model / "loss.png")
         if self.scorer.rows:
             draw_grid(self.scorer.rows, self.classes, self.folder.model / "val.png")
@@ -94,7 +104,7 @@ class Loop:
 
     def _snapshot(self) -> None:
         """Write a snapshot, unless this iteration's is there, or nothing was done yet."""
-        if self.solver.iter and self.solver.iter not in self.folder.snapshots():
+        if self.ranks.is_first and self.solver.iter and self.solver.iter not in self.folder.snapshots():
             self.solver.snapshot()
 
 
@@ -103,10 +113,15 @@ def _shown(key: str, best: Optional[Dict[str, Any]]) -> Dict[str, str]:
 
 
 class _StopRequest:
-    """Turns Ctrl-C into a stop between two iterations or images; a second one stops at once, without a snapshot."""
+    """Turns Ctrl-C into a stop between two iterations or images; a second one stops at once, without a snapshot.
 
-    def __init__(self) -> None:
-        self._asked = False
+    Of several processes the first stops, and the others when it has gone; torchrun hands every Ctrl-C on, so that
+    they get it twice, and ends what is left after half a minute.
+    """
+
+    def __init__(self, ranks: Ranks) -> None:
+        self.asked = False
+        self._ranks = ranks
         self._before: Any = None
 
     def __enter__(self) -> None:
@@ -116,12 +131,12 @@ class _StopRequest:
         signal.signal(signal.SIGINT, self._before)
 
     def _ask(self, signum: int, frame: Any) -> None:
-        if self._asked:
+        if self.asked and self._ranks.count == 1:
             print("\nerror: stopped at once; the same command goes on from the last snapshot", file=sys.stderr)
             raise SystemExit(130)
-        self._asked = True
+        self.asked = True
 
     def check(self) -> None:
         """Raise KeyboardInterrupt when Ctrl-C was pressed."""
-        if self._asked:
+        if self.asked and self._ranks.is_first:
             raise KeyboardInterrupt

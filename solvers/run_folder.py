@@ -23,6 +23,7 @@ from typing import Any, Dict, List, Optional
 
 from caffe.proto import caffe_pb2
 from nets.prototxt import read_prototxt, write_prototxt, write_text
+from ranks import Ranks
 from solvers import SolveError
 
 SNAPSHOT = re.compile(r"train_iter_(\d+)\.(caffemodel|solverstate)$")
@@ -48,10 +49,16 @@ class RunFolder:
         self.prefix = str(self.path / "train")
         self._nets = {"train": _with(solver.train_net, dirs), "val": _with(solver.test_net[0], dirs)}
         self._journal = self.path / "journal.jsonl"
+        self.ranks = Ranks()  # who this process is among those that train together
         self._digest = self._digest_of({**origin, "init": sha256(init) if init else None})
 
     def __enter__(self) -> RunFolder:
-        """Lock the folder, put another training aside, clear away what a killed process left half done."""
+        """Lock the folder, put another training aside, clear away what a killed process left half done.
+
+        Where several processes train together, the first does so for all.
+        """
+        if not self.ranks.is_first:
+            return self
         self.model.mkdir(parents=True, exist_ok=True)
         self._lock = open(self.model / ".lock", "w")  # noqa: SIM115  (held open: closing it unlocks)
         try:
@@ -67,7 +74,8 @@ class RunFolder:
 
     def __exit__(self, *exc: object) -> None:
         """Let other processes in."""
-        self._lock.close()
+        if self.ranks.is_first:
+            self._lock.close()
 
     def _open(self) -> None:
         digest_file = self.path / "run.json"
@@ -132,22 +140,31 @@ class RunFolder:
                  for value in param.values() if isinstance(value, str)]
         return list(dict.fromkeys(found))
 
+    def prototxt(self, name: str) -> Path:
+        """Return the path of train, val or solver as this process uses it."""
+        which = "" if self.ranks.is_first else f"-{self.ranks.rank}"
+        return self.path / f"{name}{which}.prototxt"
+
     def write_prototxts(self, start: int) -> str:
-        """Write the nets and the solver as this run uses them; return the solver's path.
+        """Write the nets and the solver as this process uses them; return the solver's path.
 
         Args:
             start: passes that the training data layer has made before; it goes on after them.
         """
         for name, net in self._nets.items():
-            write_prototxt(_started(net, start) if name == "train" else net, self.path / f"{name}.prototxt")
+            used = _changed(net, "start", start) if name == "train" else _changed(net, "shard", self._shard())
+            write_prototxt(used, self.prototxt(name))
         effective = caffe_pb2.SolverParameter()
         effective.CopyFrom(self.solver)
-        effective.train_net = str(self.path / "train.prototxt")
-        effective.test_net[0] = str(self.path / "val.prototxt")
+        effective.train_net = str(self.prototxt("train"))
+        effective.test_net[0] = str(self.prototxt("val"))
         effective.snapshot_prefix = self.prefix
-        path = self.path / "solver.prototxt"
+        path = self.prototxt("solver")
         write_prototxt(effective, path)
         return str(path)
+
+    def _shard(self) -> Any:
+        return self.ranks[:2] if self.ranks.count > 1 else None
 
     def _digest_of(self, origin: Dict[str, Any]) -> str:
         parts = {"solver": str(self.solver), **origin, **{name: str(net) for name, net in self._nets.items()}}
@@ -202,12 +219,13 @@ def _with(path: str, changes: Dict[str, Any]) -> Any:
     return net
 
 
-def _started(net: Any, start: int) -> Any:
-    """Copy a net whose data layers go on after `start` passes."""
+def _changed(net: Any, key: str, value: Any) -> Any:
+    """Copy a net with a key in its data layers' param_str; an empty value leaves it out, a shard is one of a split."""
     copy = caffe_pb2.NetParameter()
     copy.CopyFrom(net)
-    for layer in _data_layers(copy) if start else []:
-        layer.python_param.param_str = repr({**_param_of(layer), "start": start})
+    for layer in _data_layers(copy) if value else []:
+        if key != "shard" or "split" in _param_of(layer):
+            layer.python_param.param_str = repr({**_param_of(layer), key: value})
     return copy
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 from image_files import read_image
@@ -17,7 +17,9 @@ from image_files import read_image
 import score
 from caffe.proto import caffe_pb2
 from nets.prototxt import read_prototxt
+from ranks import Meeting
 from scoring.scored_net import data_layer, opened
+from scoring.shards import added, to_plain
 from scoring.tally import Blobs
 
 PICTURED = 4  # validation images in the picture grid
@@ -30,21 +32,26 @@ class Segmentation:
 
     key = "mean_iu"  # of the first head
 
-    def __init__(self, val_prototxt: str, heads: Sequence[Any] = (Blobs(),)) -> None:
-        """Open the validation split.
+    def __init__(self, val_prototxt: str, heads: Sequence[Any] = (Blobs(),), meeting: Optional[Meeting] = None) -> None:
+        """Open the validation split, or the share of it that this process walks.
 
         Args:
             val_prototxt: net whose Python data layer walks the split.
             heads: what has `score`, `label` and `loss`, names of blobs; rows of data.sets and records do.
+            meeting: of the processes that score together, each on its share.
         """
         message = read_prototxt(val_prototxt, caffe_pb2.NetParameter())
         self._data = opened(data_layer(message, Path(val_prototxt))[0])
         self.ids: List[str] = list(self._data.indices)
         self.heads = heads
+        self._meeting = meeting
         self.rows: List[Row] = []
 
     def __call__(self, solver: Any, check: Check) -> Dict[str, float]:
-        """Score the solver's first test net, calling `check` after each pass; `rows` holds the first images then."""
+        """Score the solver's first test net, calling `check` after each pass; `rows` holds the first images then.
+
+        Gives nothing in processes but the first of those that score together.
+        """
         self.rows = []
         self._check = check
         print(">>>", datetime.now(), "Begin seg tests")
@@ -52,6 +59,11 @@ class Segmentation:
         net.share_with(solver.net)
         watches = [self._watch] + [None] * (len(self.heads) - 1)
         counted = score.tally_heads(net, self.ids, self.heads, watches=watches)
+        if self._meeting is not None and self._meeting.ranks.count > 1:
+            parts = self._meeting.gather(to_plain(self.ids, counted, [{}] * len(counted)))
+            if parts is None:
+                return {}
+            counted, _ = added(parts)
         found: Dict[str, float] = {}
         for number, (head, of_head) in enumerate(zip(self.heads, counted)):
             score.print_scores(solver.iter, of_head)
@@ -73,12 +85,17 @@ class Classification:
 
     key = "accuracy"
 
-    def __init__(self, passes: int) -> None:
-        self._passes = passes
+    def __init__(self, passes: int, is_first: bool = True) -> None:
+        self._passes, self._is_first = passes, is_first
         self.rows: List[Row] = []
 
     def __call__(self, solver: Any, check: Check) -> Dict[str, float]:
-        """Run the solver's first test net over the validation list, calling `check` after each pass."""
+        """Run the solver's first test net over the validation list, calling `check` after each pass.
+
+        The first process alone does; the others give nothing.
+        """
+        if not self._is_first:
+            return {}
         net = solver.test_nets[0]
         net.share_with(solver.net)
         accuracy = loss = 0.0

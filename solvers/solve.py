@@ -26,15 +26,18 @@ import caffe
 from data import sets
 from nets import zoo
 from nets.record import Record, heads_of, inputs_of, load_record, record_path, save_record
+from ranks import first_speaks, gpu_of, here
 from solvers import SolveError, needs, start
 from solvers.loop import Loop, Scorer
 from solvers.recipes import Recipe, recipe, solver_param
 from solvers.run_folder import RunFolder
 from solvers.scoring import Classification, Segmentation
+from solvers.team import Team
 
 
 def train(name: str, init: Optional[str] = None, dirs: Optional[Dict[str, str]] = None,
-          max_iter: Optional[int] = None, step: Optional[int] = None, models: str = "models") -> Path:
+          max_iter: Optional[int] = None, step: Optional[int] = None, models: str = "models",
+          team: Optional[Team] = None) -> Path:
     """Train a net by its recipe, from its last snapshot if there is one.
 
     Args:
@@ -44,6 +47,7 @@ def train(name: str, init: Optional[str] = None, dirs: Optional[Dict[str, str]] 
         max_iter: iterations in place of the recipe's, from 1 up.
         step: iterations from scoring to scoring in place of the recipe's, from 1 up.
         models: folder under which the net's folder, with what training makes, lies.
+        team: of the processes that train together; None: those that torchrun started, or this one alone.
 
     Returns:
         Path of the published caffemodel; its record lies beside it.
@@ -60,11 +64,11 @@ def train(name: str, init: Optional[str] = None, dirs: Optional[Dict[str, str]] 
     folder = RunFolder(Path(models) / name, param, start.origin(row, init),
                        Path(init) if init and Path(init).is_file() else None, dirs or {})
     needs.require(name, (init,) if init else row.sources, folder.data_places())
-    return train_row(name, row, sets.SETS[row.dataset], folder, init, step)
+    return train_row(name, row, sets.SETS[row.dataset], folder, init, step, team)
 
 
 def train_row(name: str, row: Recipe, dataset: sets.DataSet, folder: RunFolder, init: Optional[str] = None,
-              step: Optional[int] = None) -> Path:
+              step: Optional[int] = None, team: Optional[Team] = None) -> Path:
     """Train a net by any recipe on any data set, from its last snapshot if there is one.
 
     Args:
@@ -74,6 +78,7 @@ def train_row(name: str, row: Recipe, dataset: sets.DataSet, folder: RunFolder, 
         folder: of the training, with its solver and nets.
         init: caffemodel to start from; None where the net starts from its fillers.
         step: iterations from scoring to scoring in place of the recipe's, from 1 up.
+        team: as `train`.
 
     Returns:
         Path of the published caffemodel, in the folder's `model`; its record lies beside it.
@@ -81,15 +86,19 @@ def train_row(name: str, row: Recipe, dataset: sets.DataSet, folder: RunFolder, 
     Raises:
         SolveError, CaffeError, DataLayerError, KeyboardInterrupt: as `train`.
     """
-    with folder:
-        solver = _ready_solver(name, row, folder, init)
-        if row.score == "segmentation":
-            scorer: Scorer = Segmentation(str(folder.path / "val.prototxt"), dataset.heads)
-        else:
-            scorer = Classification(row.test_iter)
-        step = min(_at_least_1("step", step, row.step), folder.solver.max_iter)
-        Loop(name, solver, folder, scorer, step, dataset.classes).run()
-        return _publish(name, folder, scorer.key, row, dataset)
+    with team or Team(folder.model) as team:
+        folder.ranks = team.ranks
+        with folder:
+            solver = _ready_solver(name, row, folder, init, team)
+            if row.score == "segmentation":
+                scorer: Scorer = Segmentation(str(folder.prototxt("val")), dataset.heads, team.meeting)
+            else:
+                scorer = Classification(row.test_iter, team.is_first)
+            step = min(_at_least_1("step", step, row.step), folder.solver.max_iter)
+            Loop(name, solver, folder, scorer, step, dataset.classes, team.ranks).run()
+            if not team.is_first:
+                return folder.model / f"{name}.caffemodel"
+            return _publish(name, folder, scorer.key, row, dataset)
 
 
 def _refuse_to_replace(weights: Path) -> None:
@@ -108,7 +117,21 @@ def _at_least_1(what: str, given: Optional[int], usual: int) -> int:
     return usual if given is None else given
 
 
-def _ready_solver(name: str, row: Recipe, folder: RunFolder, init: Optional[str]) -> Any:
+def _ready_solver(name: str, row: Recipe, folder: RunFolder, init: Optional[str], team: Team) -> Any:
+    """Build the solver of this process; where there are others, it starts where the first one's does."""
+    if team.is_first:
+        solver = _first_solver(name, row, folder, init)
+        team.meeting.tell(solver.iter)
+    else:
+        iteration = team.meeting.tell()
+        solver = caffe.SGDSolver(folder.write_prototxts(start=iteration * row.iter_size))
+        if iteration:
+            solver.restore(folder.state(iteration))
+    team.join(solver)
+    return solver
+
+
+def _first_solver(name: str, row: Recipe, folder: RunFolder, init: Optional[str]) -> Any:
     """Build the solver; restore the last snapshot that can be read, or else begin anew."""
     for iteration in reversed(folder.snapshots()):
         solver = caffe.SGDSolver(folder.write_prototxts(start=iteration * row.iter_size))
@@ -157,12 +180,19 @@ def main(argv: Optional[List[str]] = None) -> int:
     parser.add_argument("--init", metavar="FILE", help="caffemodel to start from")
     parser.add_argument("--voc-dir", metavar="DIR", help="folder in VOC devkit layout")
     parser.add_argument("--sbdd-dir", metavar="DIR", help="SBD's dataset folder")
+    parser.add_argument("--reduce", choices=("mean", "sum"), default="mean", help="of the gradients of the processes "
+                        "that torchrun started (default: mean, as Caffe)")
+    parser.add_argument("--exact-normalizer", action="store_true", help="let losses divide by what all processes count")
     parser.add_argument("--max-iter", type=int, metavar="N", help="iterations (default: the recipe's)")
     args = parser.parse_args(argv)
-    startup.select_device(args.gpu)
-    startup.select_precision(args.precision, args.gpu)
+    ranks = here()
+    args.gpu = gpu_of(ranks, args.gpu)
     dirs = {key: value for key, value in (("voc_dir", args.voc_dir), ("sbdd_dir", args.sbdd_dir)) if value}
-    train(args.name, init=args.init, dirs=dirs, max_iter=args.max_iter)
+    with first_speaks(ranks):
+        startup.select_device(args.gpu)
+        startup.select_precision(args.precision, args.gpu)
+        team = Team(Path("models") / args.name, args.reduce, args.exact_normalizer)
+        train(args.name, init=args.init, dirs=dirs, max_iter=args.max_iter, team=team)
     return 0
 
 

@@ -1,0 +1,136 @@
+"""torchrun: training, scoring and segmenting in two processes, against one; a process that is killed on the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_project import BLUE, RED, make_data, make_net
+from train_project import make_project
+
+import caffe
+
+ROOT = Path(__file__).resolve().parent.parent
+NAME = "shapes-fcn32s"
+MODEL = Path("models") / NAME
+# argument 1: iter_size; argument 2: die, and the second process kills itself after iteration 4, at its first start
+PROGRAM = f"""
+import os, signal, sys
+import startup
+from train_project import shortened
+from solvers import loop, recipes, solve
+recipes.RECIPES["{NAME}"] = shortened("{NAME}", clip_gradients=None, iter_size=int(sys.argv[1]))
+loop.draw_curve = lambda *drawn: None
+advance = loop.Loop._advance
+def advanced(self, *args):
+    advance(self, *args)
+    first_start = os.environ.get("TORCHELASTIC_RESTART_COUNT") == "0"
+    if sys.argv[2:] == ["die"] and first_start and self.ranks.rank == 1 and self.solver.iter == 4:
+        os.kill(os.getpid(), signal.SIGKILL)
+loop.Loop._advance = advanced
+sys.exit(startup.run(lambda: solve.main(["{NAME}"])))
+"""
+
+
+def run(*command, processes=2):
+    """Run a command in several processes by torchrun, or in one without it; gives what it wrote to stdout."""
+    start = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes), "--max_restarts", "1",
+             "--monitor_interval", "0.1"] if processes > 1 else []
+    path = os.pathsep.join(map(str, (ROOT / "tests", ROOT, ROOT / "python", ROOT / "layers")))
+    env = {**os.environ, "PYTHONPATH": path, "GLOG_minloglevel": "2", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, *start, *map(str, command)], capture_output=True, text=True, env=env,
+                          timeout=240)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A training by one process with iter_size 2, and one by two processes of which one dies once."""
+    found = {}
+    for name, processes, arguments in (("one", 1, [2]), ("two", 2, [1, "die"])):
+        root = tmp_path_factory.mktemp(name)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(root)
+            make_project(root, NAME)
+            train = MODEL / "train.prototxt"
+            train.write_text(train.read_text().replace("dropout_ratio: 0.1", "dropout_ratio: 0.0"))
+            Path("program.py").write_text(PROGRAM)
+            found[name] = root, run("program.py", *arguments, processes=processes)
+    return found
+
+
+def journal(root):
+    return [json.loads(line) for line in (root / MODEL / "snapshot/journal.jsonl").read_text().splitlines()]
+
+
+def test_two_processes_train_as_one_with_twice_the_passes_also_after_a_kill(trained):
+    (one, _), (two, said) = trained["one"], trained["two"]
+    assert f"{NAME}: going on from iteration" in said and said.count("weights in models") == 1
+    nets = [caffe.Net(str(root / MODEL / "deploy.prototxt"), caffe.TEST, weights=str(
+        root / MODEL / "snapshot/train_iter_6.caffemodel")) for root in (one, two)]
+    for layer, blobs in nets[0].params.items():
+        for a, b in zip(blobs, nets[1].params[layer]):
+            np.testing.assert_allclose(b.data, a.data, rtol=1e-6, atol=1e-6, err_msg=layer)
+    assert not (two / MODEL / ".ranks").exists()
+
+
+def test_the_journal_has_the_scores_of_the_whole_split(trained):
+    scored = [{row["iteration"]: row for row in journal(trained[name][0]) if "mean_iu" in row} for name in trained]
+    assert list(scored[0]) == list(scored[1]) == [2, 4, 6]
+    for iteration, row in scored[0].items():
+        assert scored[1][iteration] == pytest.approx(row, abs=1e-5), iteration
+
+
+@pytest.fixture(scope="module")
+def scored(tmp_path_factory):
+    """Three images scored and segmented by one process, then by two."""
+    root, rng = tmp_path_factory.mktemp("scored"), np.random.RandomState(0)
+    make_net(root)
+    items = {f"im{i}": (rng.choice(np.array([RED, BLUE], np.uint8), (6 + i, 7)), rng.randint(0, 3, (6 + i, 7)))
+             for i in range(3)}
+    items["im1"][1][:] = 255  # nothing counts
+    make_data(root, **items)
+    found = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        for processes in (1, 2):
+            run(ROOT / "score.py", "--boundary", "2", "--save", f"saved{processes}", "--out", f"{processes}.json",
+                processes=processes)
+            said = run(ROOT / "infer.py", "data/JPEGImages", "--out", f"out{processes}", processes=processes)
+            found[processes] = json.loads(Path(f"{processes}.json").read_text()), said
+    return root, found
+
+
+def test_two_processes_score_what_one_does(scored):
+    _, found = scored
+    one, two = ({key: value for key, value in found[n][0].items() if key not in ("date", "seconds")} for n in (1, 2))
+    assert one == two and one["images"] == 3
+
+
+def test_two_processes_write_the_same_pictures(scored):
+    root, found = scored
+    for kind, count in (("saved", 3), ("out", 9)):
+        names = sorted(path.name for path in (root / f"{kind}1").iterdir())
+        assert names == sorted(path.name for path in (root / f"{kind}2").iterdir()) and len(names) == count
+        for name in names:
+            assert (root / f"{kind}1" / name).read_bytes() == (root / f"{kind}2" / name).read_bytes(), name
+    for n in (1, 2):
+        assert found[n][1].count("3 of 3 images done") == 1 and found[n][1].count("_label.png") == 3
+
+
+def test_own_images_train_in_one_process(monkeypatch, tmp_path, capsys):
+    import startup
+    import train
+
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.chdir(tmp_path)
+    for name in ("images", "labels"):
+        Path(name).mkdir()
+    assert startup.run(lambda: train.main(["--images", "images", "--labels", "labels"])) == 1
+    assert "train.py trains in one process" in capsys.readouterr().err
