@@ -42,10 +42,12 @@ def join(uid: bytes) -> None:
     with told():
         backend, timeout = _backend(), timedelta(seconds=_timeout())
         if _started_by_torchrun(rank, count):
-            dist.init_process_group(backend, "env://", timeout)
+            store, _, _ = next(dist.rendezvous("env://", rank, count, timeout=timeout))
+            # after a restart torchrun's store still has the addresses of those that died
+            store = dist.PrefixStore(f"caffe/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
         else:
             store = dist.FileStore(meeting_place(uid), count)
-            dist.init_process_group(backend, timeout=timeout, store=store, rank=rank, world_size=count)
+        dist.init_process_group(backend, timeout=timeout, store=store, rank=rank, world_size=count)
     if backend == "gloo":  # nccl's end waits for what will never come when another process has died
         atexit.register(_leave)
 
