@@ -28,3 +28,17 @@ def canonical_axis(layer: Layer, blob: Blob, axis: int) -> int:
 def count(shape: tuple[int, ...], start: int, end: int | None = None) -> int:
     """Return the product of the lengths of axes start to end (not with it; None: to the last)."""
     return prod(shape[start:end])
+
+
+def sandwiched(layer: Layer, data: Blob, inner: tuple[int, ...], axis: int, what: str) -> tuple[int, int, int]:
+    """Return how many values of `data` lie before, in and after the axes from `axis` on that `inner` stands for.
+
+    Raises:
+        LayerError: the lengths of these axes are others; names `what` has the shape `inner`.
+    """
+    shape = data.shape
+    axis = canonical_axis(layer, data, axis) if inner else 0
+    if shape[axis:axis + len(inner)] != inner:
+        layer.fail(f"dimension mismatch: {what} of shape {inner} does not fit bottom[0] of shape {shape} "
+                   f"from axis {axis}")
+    return prod(shape[:axis]), prod(inner), prod(shape[axis + len(inner):])

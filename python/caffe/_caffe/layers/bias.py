@@ -5,11 +5,9 @@ Source: BVLC bias_layer.cpp.
 
 from __future__ import annotations
 
-from math import prod
-
 import torch
 
-from ..axes import canonical_axis
+from ..axes import canonical_axis, sandwiched
 from ..blob import Blob
 from ..filler import fill
 from ..layer import Layer
@@ -54,20 +52,10 @@ class BiasLayer(Layer):
         """Check that the bias fits; shape the top as bottom[0]."""
         shape, bias = bottom[0].shape, (bottom[1] if len(bottom) > 1 else self.blobs[0]).shape
         if (shape, bias) != self._shapes:
-            self._reshape_for(bottom[0], bias)
+            self.view = sandwiched(self, bottom[0], bias, self.layer_param.bias_param.axis, "bias")
+            self._shapes = shape, bias
         if top[0] is not bottom[0]:
             top[0].reshape_like(bottom[0])
-
-    def _reshape_for(self, data, bias):
-        shape = data.shape
-        axis = canonical_axis(self, data, self.layer_param.bias_param.axis) if bias else 0
-        if shape[axis : axis + len(bias)] != bias:
-            self.fail(
-                f"dimension mismatch: bias of shape {bias} does not fit bottom[0] of shape {shape} "
-                f"from axis {axis}"
-            )
-        self.view = (prod(shape[:axis]), prod(bias), prod(shape[axis + len(bias) :]))
-        self._shapes = shape, bias
 
     def forward(self, bottom, top):
         """Top = bottom[0] + bias."""

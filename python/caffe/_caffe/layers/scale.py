@@ -5,11 +5,9 @@ Source: BVLC scale_layer.cpp.
 
 from __future__ import annotations
 
-from math import prod
-
 import torch
 
-from ..axes import canonical_axis
+from ..axes import canonical_axis, sandwiched
 from ..blob import Blob
 from ..filler import fill
 from ..layer import Layer
@@ -80,24 +78,14 @@ class ScaleLayer(Layer):
         """Check that the scale fits; shape the top as bottom[0]."""
         shape, scale = bottom[0].shape, self._scale(bottom).shape
         if (shape, scale) != self._shapes:
-            self._reshape_for(bottom[0], scale)
+            self.view = sandwiched(self, bottom[0], scale, self.layer_param.scale_param.axis, "scale")
+            self._shapes = shape, scale
         if top[0] is bottom[0]:
             self.saved.reshape(*shape)
         else:
             top[0].reshape(*shape)
         if self.bias_layer is not None:
             self.bias_layer.reshape(top, top)
-
-    def _reshape_for(self, data, scale):
-        shape = data.shape
-        axis = canonical_axis(self, data, self.layer_param.scale_param.axis) if scale else 0
-        if shape[axis : axis + len(scale)] != scale:
-            self.fail(
-                f"dimension mismatch: scale of shape {scale} does not fit bottom[0] "
-                f"of shape {shape} from axis {axis}"
-            )
-        self.view = (prod(shape[:axis]), prod(scale), prod(shape[axis + len(scale) :]))
-        self._shapes = shape, scale
 
     def _scale(self, bottom):
         return bottom[1] if len(bottom) > 1 else self.blobs[0]
