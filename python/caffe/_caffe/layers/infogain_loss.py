@@ -47,22 +47,10 @@ class InfogainLossLayer(SoftmaxWithLossLayer):
             self.fail(f"the infogain matrix has {size} numbers; want {self.classes} x {self.classes}, a row and a "
                       f"column for each class of the scores {bottom[0].shape}")
 
-    def forward(self, bottom, top):
-        """Compute probabilities and loss.
-
-        Raises:
-            LayerError: a label that is neither a class nor ignore_label.
-        """
-        prob = self.prob.write_data()
-        torch.softmax(bottom[0].read_data(), self.axis, out=prob)
-        index, valid, valid_count = self._labels(bottom[1])
-        weighed = self._square(bottom) @ self._by_pixel(prob).clamp(min=LOG_THRESHOLD).log_()  # by label: the loss
-        loss = weighed.gather(1, index)
-        if valid_count < index.numel():
-            loss.masked_fill_(~valid, 0)
-        torch.div(0 - loss.sum(), self._normalizer(valid_count), out=top[0].write_data())
-        if len(top) > 1 and not top[1].shares_data_with(self.prob):
-            top[1].share_data(self.prob)
+    def _log_likelihood(self, bottom, prob, index):
+        """Return, like index, the logarithms of all probabilities, weighed by each label's row of the matrix."""
+        weighed = self._square(bottom) @ self._by_pixel(prob).clamp(min=LOG_THRESHOLD).log_()  # by label
+        return weighed.gather(1, index)
 
     def backward(self, top, propagate_down, bottom):
         """Bottom diff = (p * sum of H's row - H's row) * loss weight / normalizer, 0 at ignored labels."""

@@ -64,12 +64,16 @@ class SoftmaxWithLossLayer(LossLayer):
         prob = self.prob.write_data()
         torch.softmax(bottom[0].read_data(), self.axis, out=prob)
         index, valid, valid_count = self._labels(bottom[1])
-        loss = self._by_pixel(prob).gather(1, index).clamp_min_(FLT_MIN).log_()
+        loss = self._log_likelihood(bottom, prob, index)
         if valid_count < index.numel():
             loss.masked_fill_(~valid, 0)
         torch.div(0 - loss.sum(), self._normalizer(valid_count), out=top[0].write_data())
         if len(top) > 1 and not top[1].shares_data_with(self.prob):
             top[1].share_data(self.prob)
+
+    def _log_likelihood(self, bottom, prob, index):
+        """Return a tensor of its own, of index's shape: the logarithm of each label's probability."""
+        return self._by_pixel(prob).gather(1, index).clamp_min_(FLT_MIN).log_()
 
     def backward(self, top, propagate_down, bottom):
         """Bottom diff = (p - 1 at the label) * loss weight / normalizer, 0 at ignored labels."""
