@@ -41,7 +41,8 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
             write(file)
         os.replace(part, path)
     except OSError as error:
-        error.filename = error.filename or str(path)
+        if str(error.filename) in ("None", str(part)):
+            error.filename = str(path)  # not the temporary name
         raise
     finally:
         if part.exists():

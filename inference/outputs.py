@@ -7,12 +7,12 @@ Not here: running nets (infer.py), colours (vis.py).
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from data.whole import write_whole
 from nets.record import Head
 from vis import class_palette, color_seg, has_background, legend, panel, save_label, save_rgb, vis_seg
 
@@ -62,21 +62,11 @@ def label_ending(number: int, head: Head) -> str:
 def save_scores(stem: Path, probabilities: Sequence[np.ndarray], heads: Sequence[Head]) -> None:
     """Write `probability` (K, h, w) float32 and `classes`; of further heads with _HEAD after these names."""
     path = beside(stem, "_scores.npz")
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     content = {}
     for number, (probability, head) in enumerate(zip(probabilities, heads)):
         which = f"_{head.label}" if number else ""
         content.update({f"probability{which}": probability, f"classes{which}": np.array(head.classes)})
-    try:
-        with open(part, "wb") as stream:
-            np.savez(stream, **content)
-        os.replace(part, path)
-    except OSError as error:
-        if error.errno:
-            error.filename = str(path)  # not the temporary name
-        raise
-    finally:
-        part.unlink(missing_ok=True)
+    write_whole(path, lambda file: np.savez(file, **content))
 
 
 def beside(stem: Path, ending: str) -> Path:

@@ -7,11 +7,12 @@ Not here: counting, tables (report.py).
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+
+from data.whole import write_whole
 
 
 def draw_confusion(hist: np.ndarray, classes: Sequence[str], path: Path, title: str = "") -> None:
@@ -55,7 +56,7 @@ def draw_confusion(hist: np.ndarray, classes: Sequence[str], path: Path, title: 
     axes.set_title(f"{title}\n% of each class's pixels{grey}".strip(), fontsize=10)
     figure.colorbar(image, ax=axes, shrink=0.6, label="% of the row")
     _write_numbers(axes, share)
-    _save(canvas, Path(path))
+    write_whole(Path(path), canvas.print_png)
 
 
 def _write_numbers(axes, share: np.ndarray) -> None:  # noqa: ANN001
@@ -64,14 +65,3 @@ def _write_numbers(axes, share: np.ndarray) -> None:  # noqa: ANN001
         if value >= 0.5:
             axes.text(column, row, f"{value:.0f}", ha="center", va="center", fontsize=7,
                       color="white" if value > 55 else "black")
-
-
-def _save(canvas, path: Path) -> None:  # noqa: ANN001
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with open(part, "wb") as stream:
-            canvas.print_png(stream)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
