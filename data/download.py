@@ -42,6 +42,7 @@ class Download:
     size: int = 0
     checksums: tuple[str, ...] = ()
     licence: str = ""
+    remedy: str = "give it with --from FILE"  # what to do with a copy that the user has
 
     def __post_init__(self) -> None:
         for checksum in self.checksums:
@@ -81,7 +82,13 @@ def fetch(download: Download, folder: str | Path, from_file: str | Path | None =
             return place
         size = in_units(download.size) if download.size else "size as its host says"
         print(f"{download.name}: {size}; licence: {download.licence or 'not stated'}", flush=True)
-        _from_mirrors(download, file, place)
+        try:
+            _from_mirrors(download, file, place)
+        except BaseException:
+            if file.seek(0, os.SEEK_END) == 0:  # nothing came that could be gone on from
+                part.unlink(missing_ok=True)
+                origin_of(part).unlink(missing_ok=True)
+            raise
         _record(download, part, place)
         os.replace(part, place)
         origin_of(part).unlink(missing_ok=True)
@@ -124,8 +131,10 @@ def _from_mirrors(download: Download, file: FileIO, place: Path) -> None:
         print(f"{download.name}: {url}: {flaw}", file=sys.stderr)
         tried.append(f"{url}: {flaw}")
     told = "; ".join(tried) or "there is no public address"
-    raise DataError(f"cannot fetch {download.name} ({told}); fetch it by other means and give it with --from FILE, "
-                    f"or name a mirror in {MIRROR} (a base URL or a folder that has {download.name})")
+    have = file.seek(0, os.SEEK_END)
+    kept = f"; {in_units(have)} that came are kept in '{file.name}', the same command goes on from there"
+    raise DataError(f"cannot fetch {download.name} ({told}); fetch it by other means and {download.remedy}, or name "
+                    f"a mirror in {MIRROR} (a base URL or a folder that has {download.name}){kept if have else ''}")
 
 
 def _addresses(download: Download) -> list[str]:
@@ -200,7 +209,8 @@ def _record_of(place: Path) -> Path:
 def _take(download: Download, source: Path, place: Path) -> None:
     """Put a copy that the user has at `place`: linked on the same disk, else copied."""
     if not source.is_file():
-        kind = "is a folder; want the file as it was downloaded" if source.is_dir() else "is missing"
+        kind = "is a folder; want the file as it was downloaded" if source.is_dir() else (
+            "is missing; give a file that is there, or leave --from out")
         raise DataError(f"--from '{source}' {kind}")
     flaw = _flaw(download, source, place)
     if flaw:

@@ -69,31 +69,28 @@ def _bring(package: Package, root: Path, from_file: Path | None) -> None:
     half = _unpacked(package, root)
     try:
         unpack(path, half)
-        move(_right_folder(package, path, half), target)
+        right = _right_folder(package, path, half, target)
     except WrongArchive:
         forget(path)
+        shutil.rmtree(half)  # not to be mixed with what another archive has
         raise
-    lacking = [proof for proof in package.proofs if not (target / proof).exists()]
-    if lacking:
-        forget(path)
-        raise _wrong(path, lacking)
+    move(right, target)
     if half.exists():  # it is the target itself, where the archive had nothing around
         shutil.rmtree(half)
     print(f"{target}: in place")
 
 
-def _right_folder(package: Package, path: Path, half: Path) -> Path:
-    """Find the folder to be moved; where there is none, nothing of that archive stays to be mixed with another's."""
+def _right_folder(package: Package, path: Path, half: Path, target: Path) -> Path:
+    """Find the folder to be moved, with all that is not at its place yet; WrongArchive where the archive lacks it."""
     try:
-        return folder_with(package.holds, half)
-    except WrongArchive as error:
-        shutil.rmtree(half)
-        raise _wrong(path, [package.holds]) from error
-
-
-def _wrong(path: Path, lacking: Sequence[str]) -> WrongArchive:
-    return WrongArchive(f"'{path}' has no {', '.join(map(repr, lacking))} in it; it is not the archive it should be: "
-                        "remove it, and give another one with --from FILE")
+        right = folder_with(package.holds, half)
+        lacking = [one for one in package.proofs if not ((right / one).exists() or (target / one).exists())]
+    except WrongArchive:
+        right, lacking = half, [package.holds]
+    if lacking:
+        raise WrongArchive(f"'{path}' has no {', '.join(map(repr, lacking))} in it; it is not the archive it should "
+                           "be: remove it, and give another one with --from FILE")
+    return right
 
 
 def _unpacked(package: Package, root: Path) -> Path:

@@ -119,7 +119,8 @@ def _from_release(root: Path, name: str, place: Path) -> Iterator[str]:
     if place.exists():
         return
     file = f"{place.parent.name}-{place.name}"  # nyud-train.txt: mirrors know it by this name
-    download = Download(file, (f"{RELEASE}/{place.parent.name}/{place.name}",), licence="FCN release")
+    download = Download(file, (f"{RELEASE}/{place.parent.name}/{place.name}",), licence="FCN release",
+                        remedy=f"put it there as {place.name}")
     try:
         ids = read_ids(fetch(download, root / "data/downloads"))
     except DataError as error:

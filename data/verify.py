@@ -221,9 +221,14 @@ def run(args: argparse.Namespace) -> int:
     for fault in faults:
         print(f"wrong: {fault}")
     if faults:
-        print(f"{args.name}: {len(faults)} wrong; remove broken files and run `python -m data get {args.name} --again`",
+        print(f"{args.name}: {len(faults)} wrong; remove broken files and run `python -m {_maker(args.name)}`",
               file=sys.stderr)
     return 1 if faults else 0
+
+
+def _maker(name: str) -> str:
+    """The module and arguments that bring back a set's files which were removed."""
+    return "data.shapes.generate" if name == "shapes" else f"data get {name.removesuffix('33')} --again"
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:

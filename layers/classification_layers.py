@@ -99,7 +99,7 @@ class ClassificationDataLayer(ReadAheadLayer):
     def _read_list(self) -> tuple[list[str], list[int]]:
         """Read names and labels."""
         what = f"{type(self).__name__}: the list of images"
-        lines = read_lines(self.list_file, what, "check root and list; `python -m data` says what "
+        lines = read_lines(self.list_file, what, "check root and list; `python -m data check NAME` says what "
                                                  "comes from where")
         names, labels = [], []
         for line in lines:

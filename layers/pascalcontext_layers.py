@@ -73,7 +73,7 @@ def _class_of(folder: str, classes: int) -> np.ndarray:
 
 def _names(path: str) -> list[str]:
     """Read lines `number: name`; it is the line's place that counts, as in the release."""
-    lines = read_lines(path, "the list of labels", "it comes with PASCAL-Context; `python -m data` says from where")
+    lines = read_lines(path, "the list of labels", "`python -m data check pascalcontext` says where it is from")
     names = []
     for line in lines:
         number, colon, name = line.partition(":")

@@ -90,7 +90,8 @@ class SegDataLayer(ReadAheadLayer):
         self.random = params["randomize"] and "train" in self.split
         self.crop = params["crop"] if "train" in self.split else None
         self.indices = read_ids(self.split_file(), f"{type(self).__name__}: the list of ids",
-                                f"check {self.dir_keys[0]} and split; `python -m data` says what comes from where")
+                                f"check {self.dir_keys[0]} and split; "
+                                "`python -m data check NAME` says what comes from where")
         if params["shard"]:
             number, count = params["shard"]
             if count > len(self.indices):

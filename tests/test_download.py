@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from file_server import serving
 from data import transfer as transfers
 from data import whole
 from data.download import Download, fetch
-from data.whole import DataError
+from data.whole import DataError, alone
 
 ROOT = Path(__file__).resolve().parent.parent
 BODY = bytes(range(256)) * 40  # 10,240 bytes
@@ -194,6 +195,31 @@ def test_all_mirrors_are_named_with_what_each_did(server, tmp_path, capsys):
         assert what in said
     assert "--from FILE" in said and "FCN_MIRROR" in said
     assert not (tmp_path / "a.bin").exists() and gone in capsys.readouterr().err
+
+
+def test_what_stays_of_a_failed_download_is_told_and_nothing_else_stays(server, tmp_path):
+    with pytest.raises(DataError) as caught:
+        fetch(Download("gone.bin", (server.url("gone.bin"),)), tmp_path)
+    assert "kept" not in str(caught.value) and not any(tmp_path.iterdir())
+    server.cuts = [1000, 0]
+    with pytest.raises(DataError, match=r"1.0 kB that came are kept in '.*a.bin.part', the same command goes on"):
+        fetch(Download("a.bin", (server.url("a.bin"),), checksums=(MD5,)), tmp_path)
+
+
+def test_waiting_process_is_not_left_with_a_file_that_another_removed(tmp_path):
+    path, inodes = tmp_path / "lock", []
+
+    def wait():
+        with alone(path, "waits") as file:
+            inodes.append(os.fstat(file.fileno()).st_ino)
+
+    with alone(path, "removes it"):
+        thread = threading.Thread(target=wait)
+        thread.start()
+        time.sleep(0.2)
+        path.unlink()
+    thread.join()
+    assert inodes == [path.stat().st_ino]
 
 
 def test_dead_first_host_does_not_matter(server, tmp_path):

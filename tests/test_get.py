@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import io
 import os
 import shutil
 import tarfile
@@ -180,6 +181,38 @@ def test_hosts_that_are_gone_are_named(small, tmp_path, capsys, monkeypatch):
     last = said.err.splitlines()[-1]
     assert code == 1 and last.startswith("error: cannot fetch benchmark.tgz") and "--from FILE" in last
     assert all(f"{url}: the server says 404" in last for url in urls)
+
+
+@pytest.mark.parametrize("wrong", ["cut", "lacks a file"])
+def test_nothing_of_a_wrong_archive_stays_beside_the_right_one(small, hosts, tmp_path, capsys, wrong):
+    right = hosts / "caffe_ilsvrc12.tar.gz"
+    bad = tmp_path / right.name
+    with tarfile.open(bad, "w") as tar:
+        for name in ("synset_words.txt", "other.txt"):
+            info = tarfile.TarInfo(name)
+            info.size = 3
+            tar.addfile(info, io.BytesIO(b"bad"))
+    if wrong == "cut":
+        bad.write_bytes(bad.read_bytes()[:1300])
+    code, said = run(capsys, "get", "ilsvrc", "--from", bad, "--root", tmp_path)
+    assert code == 1 and "remove it" in said.err
+    assert not [path for path in tmp_path.rglob("*.txt") if path.read_bytes() == b"bad"]
+    (tmp_path / "data/downloads" / right.name).unlink()
+    run(capsys, "get", "ilsvrc", "--from", right, "--root", tmp_path)
+    words = (tmp_path / "data/ilsvrc12/synset_words.txt").read_bytes()
+    assert words != b"bad" and not (tmp_path / "data/ilsvrc12/other.txt").exists()
+
+
+def test_list_that_cannot_be_fetched_is_to_be_put_there(small, hosts, tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("FCN_MIRROR")
+    monkeypatch.setattr("data.id_lists.RELEASE", (tmp_path / "nowhere").as_uri())
+    archive = tmp_path / "SiftFlowDataset.zip"
+    with zipfile.ZipFile(archive, "w") as zipped:
+        for folder in ("Images", "SemanticLabels", "GeoLabels"):
+            zipped.writestr(f"{folder}/one", "1")
+    code, said = run(capsys, "get", "siftflow", "--from", archive, "--root", tmp_path)
+    line = next(line for line in said.out.splitlines() if "cannot fetch sift-flow-test.txt" in line)
+    assert code == 1 and "put it there as test.txt" in line and "--from" not in line
 
 
 def test_wrong_archive_and_unknown_name(small, hosts, tmp_path, capsys):

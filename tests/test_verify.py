@@ -93,6 +93,14 @@ def test_everything_wrong_is_named_and_nothing_hides_the_rest(tmp_path, capsys):
     assert code == 1 and "voc: 8 wrong; remove broken files and run `python -m data get voc --again`" in said.err
 
 
+@pytest.mark.parametrize(("name", "remedy"), [("context33", "data get context --again"),
+                                              ("shapes", "data.shapes.generate")])
+def test_remedy_is_a_command_that_there_is(tmp_path, capsys, name, remedy):
+    code, said = run(capsys, name, "--root", tmp_path)
+    assert code == 1 and f"run `python -m {remedy}`" in said.err
+    assert "`python -m data check NAME` says what comes from where" in said.out
+
+
 def test_missing_mat_field_and_missing_list_are_named(tmp_path, capsys):
     folder = miniatures.sbdd(tmp_path)
     miniatures.save_mat(folder / "cls/2008_000002.mat", other=np.zeros((2, 2)))
