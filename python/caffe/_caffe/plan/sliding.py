@@ -11,6 +11,8 @@ from typing import Any
 import torch
 
 from .. import common
+from . import strips, tiles
+from .filtering import Filtering
 from .reach import Window, meet
 from .step import Area, Reaches, Step
 
@@ -67,21 +69,30 @@ class Convolve(Sliding):
         self.wide = layer.channels >= MANY
         self._weight = torch.empty(0)
         self._packed: torch.Tensor | None = None
+        self._filtering: Filtering | None = None
 
     def pack(self) -> None:
         """Take the present weights."""
         weight = self.layer.blobs[0].read_data()
-        if common.precision() == "bf16":
-            weight = weight.to(torch.bfloat16)
-        self._weight, self._packed = weight, None
-        if _PACKS and weight.numel() >= 1 << 12:
+        dtype = torch.bfloat16 if common.precision() == "bf16" else torch.float32
+        plain = [*self.layer.stride, *self.layer.dilation, self.layer.group] == [1] * 5
+        ways = [make for serves, make in ((tiles.serves, tiles.Tiled), (strips.serves, strips.Stripped))
+                if plain and serves(weight, dtype)]
+        self._filtering = ways[0](weight, dtype) if ways else None
+        self._weight, self._packed = weight.to(dtype), None
+        if self._filtering is None and _PACKS and weight.numel() >= 1 << 12:
             size = [1, self.layer.channels, *(w.extent + 31 for w in self.windows)]  # any will do, but none is slow
             self._packed = torch.ops.mkldnn._reorder_convolution_weight(
-                weight, [0, 0], self.layer.stride, self.layer.dilation, self.layer.group, size)
+                self._weight, [0, 0], self.layer.stride, self.layer.dilation, self.layer.group, size)
 
     def run(self, area, below, fetch, space):
         """Convolve; padding is the kernel's own where all of the top is wanted, else it is laid around."""
         x, pad = fetch(self.below[0], self.reads(area, below)[0]), [0, 0]
+        sides = [end - begin for begin, end in area]
+        if self._filtering is not None and self._filtering.pays(*sides):
+            out = space.take((x.shape[0], self.layer.num_output, *sides), self._weight.dtype)
+            self._filtering.convolve(x.to(out.dtype), self.beyond(area, below[0]), self._bias(), self.relu, out)
+            return out
         if area == tuple((0, n) for n in self.lengths([[r.length for r in below[0]]])):
             pad = self.layer.pad
         else:
@@ -90,14 +101,17 @@ class Convolve(Sliding):
                 x = functional.pad(x, [*columns, *rows])
         out = None
         if self._packed is not None and self.windows[0].extent > 1:
-            sides = (end - begin for begin, end in area)
             out = space.take((x.shape[0], self.layer.num_output, *sides), self._weight.dtype)
         return self._convolve(x, pad, out)
+
+    def _bias(self) -> torch.Tensor | None:
+        blobs = self.layer.blobs
+        return blobs[1].read_data().to(self._weight.dtype) if len(blobs) > 1 else None
 
     def _convolve(self, x: torch.Tensor, pad: list[int], out: torch.Tensor | None = None) -> torch.Tensor:
         layer = self.layer
         x = x.to(self._weight.dtype).contiguous(memory_format=torch.channels_last)
-        bias = layer.blobs[1].read_data().to(x.dtype) if len(layer.blobs) > 1 else None
+        bias = self._bias()
         if self._packed is not None and out is None:
             return torch.ops.mkldnn._convolution_pointwise(
                 x, self._packed, bias, pad, layer.stride, layer.dilation, layer.group,

@@ -1,0 +1,117 @@
+"""Winograd's minimal filtering: the convolutions are the direct ones, whatever the size and the padding."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+
+import caffe
+from caffe._caffe import common
+from caffe._caffe.plan import strips, tiles
+from caffe._caffe.plan.cook_toom import transforms
+
+NONE = ((0, 0), (0, 0))
+SIZES = [(20, 31, NONE), (17, 23, ((1, 1), (1, 1))), (9, 90, ((2, 0), (0, 3))), (7, 7, ((3, 2), (1, 6))),
+         (30, 8, ((0, 5), (0, 0)))]
+
+
+def direct(x, weight, bias, around, relu):
+    x = torch.nn.functional.pad(x.double(), [*around[1], *around[0]])
+    y = torch.conv2d(x, weight.double(), bias.double())
+    return y.clamp_min(0) if relu else y
+
+
+def worst(make, kernel, dtype, size, n=1, relu=False, channels=130, num_output=140):
+    """The largest error, relative to the largest value."""
+    generator = torch.Generator().manual_seed(0)
+    height, width, around = size
+    x = torch.randn(n, channels, height, width, generator=generator).clamp_min(0).to(dtype)
+    weight = torch.randn(num_output, channels, kernel, kernel, generator=generator) / (channels * kernel**2) ** 0.5
+    bias = torch.randn(num_output, generator=generator).to(dtype)
+    want = direct(x, weight, bias, around, relu)
+    out = torch.full(want.shape, 7.0, dtype=dtype).contiguous(memory_format=torch.channels_last)
+    make(weight, dtype).convolve(x.contiguous(memory_format=torch.channels_last), around, bias, relu, out)
+    return float((out - want).abs().max() / want.abs().max())
+
+
+@pytest.mark.parametrize("points, taps", [
+    ((0, 1, -1), 3), ((0, 1, -1, 2, -2), 3), (("0", "1", "-1", "2", "-2", "1/2", "-1/2"), 7)])
+def test_transforms_make_the_products_of_polynomials(points, taps):
+    weight, bottom, top = transforms([Fraction(p) for p in points], taps)
+    f, d = torch.arange(1.0, taps + 1).double(), torch.linspace(-1, 2, len(bottom)).double() ** 3
+    places = [float((d[i:i + taps] * f).sum()) for i in range(len(top))]
+    np.testing.assert_allclose(top @ ((weight @ f) * (bottom @ d)), places, rtol=1e-12)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_tiles(size):
+    assert worst(tiles.Tiled, 3, torch.float32, size) < 5e-6
+    assert worst(tiles.Tiled, 3, torch.bfloat16, size) < 1e-2
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_strips(size):
+    assert worst(strips.Stripped, 7, torch.float32, size) < 5e-6
+
+
+@pytest.mark.parametrize("relu", [False, True])
+def test_batches_and_blocks(relu, monkeypatch):
+    assert worst(tiles.Tiled, 3, torch.float32, (70, 33, NONE), 2, relu, 128, 256) < 5e-6
+    monkeypatch.setattr(strips, "PLACES", 20)
+    assert worst(strips.Stripped, 7, torch.float32, (40, 20, NONE), 2, relu) < 5e-6
+
+
+def test_which_convolutions_serve():
+    for way, kernel, least in ((tiles, 3, 128), (strips, 7, 128)):
+        assert way.serves(torch.empty(least, least, kernel, kernel), torch.float32)
+        assert not way.serves(torch.empty(least, least - 1, kernel, kernel), torch.float32)
+        assert not way.serves(torch.empty(least, least, kernel, 5), torch.float32)
+        assert not way.serves(torch.empty(least, least, kernel, kernel), torch.float64)
+    assert tiles.serves(torch.empty(256, 256, 3, 3), torch.bfloat16)
+    assert not tiles.serves(torch.empty(255, 256, 3, 3), torch.bfloat16)
+    assert not strips.serves(torch.empty(256, 256, 7, 7), torch.bfloat16)
+
+
+NET = """
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 40 dim: 50 } } }
+layer { name: "c1" type: "Convolution" bottom: "data" top: "c1" convolution_param {
+  num_output: 256 kernel_size: 3 pad: 20 weight_filler { type: "msra" } bias_filler { type: "uniform" } } }
+layer { name: "r1" type: "ReLU" bottom: "c1" top: "c1" }
+layer { name: "c2" type: "Convolution" bottom: "c1" top: "c2" convolution_param {
+  num_output: 256 kernel_size: 3 pad: 1 weight_filler { type: "msra" } bias_filler { type: "uniform" } } }
+layer { name: "r2" type: "ReLU" bottom: "c2" top: "c2" }
+layer { name: "p2" type: "Pooling" bottom: "c2" top: "p2" pooling_param { pool: MAX kernel_size: 2 stride: 2 } }
+layer { name: "c3" type: "Convolution" bottom: "p2" top: "c3" convolution_param {
+  num_output: 256 kernel_size: 3 weight_filler { type: "msra" } bias_term: false } }
+layer { name: "fc6" type: "Convolution" bottom: "c3" top: "fc6" convolution_param {
+  num_output: 130 kernel_size: 7 weight_filler { type: "msra" } bias_filler { type: "uniform" } } }
+layer { name: "strided" type: "Convolution" bottom: "c3" top: "strided" convolution_param {
+  num_output: 130 kernel_size: 3 stride: 2 weight_filler { type: "msra" } } }
+layer { name: "dilated" type: "Convolution" bottom: "c3" top: "dilated" convolution_param {
+  num_output: 130 kernel_size: 3 dilation: 2 weight_filler { type: "msra" } } }
+layer { name: "grouped" type: "Convolution" bottom: "c3" top: "grouped" convolution_param {
+  num_output: 256 kernel_size: 3 group: 2 weight_filler { type: "msra" } } }
+"""
+TOPS = ("fc6", "strided", "dilated", "grouped")
+
+
+@pytest.mark.parametrize("size", [(40, 50), (61, 47), (1, 1)])
+def test_a_net_gives_what_it_gives_by_layers(tmp_path, size):
+    (tmp_path / "net.prototxt").write_text(NET)
+    caffe.set_random_seed(1)
+    net = caffe.Net(str(tmp_path / "net.prototxt"), caffe.TEST)
+    net.blobs["data"].reshape(1, 3, *size)
+    net.blobs["data"].data[...] = np.random.RandomState(0).randn(1, 3, *size)
+    common.set_plans(False)
+    net.forward()
+    want = {top: net.blobs[top].data.copy() for top in TOPS}
+    common.set_plans(True)
+    net.forward()
+    used = {step.layer.layer_param.name: type(step._filtering).__name__ for part in net._plan._segments
+            for step in part.program.steps if getattr(step, "_filtering", None)}
+    assert used == {"c2": "Tiled", "c3": "Tiled", "fc6": "Stripped"}
+    for top in TOPS:
+        assert np.abs(net.blobs[top].data - want[top]).max() <= 1e-5 * np.abs(want[top]).max()
