@@ -75,6 +75,7 @@ class Turns:
         self.parts: dict[str, list[list[float]]] = {}
         self.peaks: dict[str, float] = {}
         self.steps = measure.steps if measure.kind == "step" else 1
+        self.warms = measure.kind == "forward"  # while others run, the kernel may take memory from who waits
         for name, (peer, options) in measure.workers.items():
             reason = PEERS[peer].missing(measure.kind)
             if reason:
@@ -92,6 +93,8 @@ class Turns:
         for name in names[start:] + names[:start]:
             time.sleep(PAUSE)
             try:
+                if self.warms:
+                    self.workers[name].run()
                 reply = self.workers[name].run()
             except BenchError as error:
                 self.out[name] = str(error)
