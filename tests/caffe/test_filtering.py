@@ -65,7 +65,7 @@ def test_batches_and_blocks(relu, monkeypatch):
 
 
 def test_which_convolutions_serve():
-    for way, kernel, least in ((tiles, 3, 128), (strips, 7, 128)):
+    for way, kernel, least in ((tiles, 3, 64), (strips, 7, 128)):
         assert way.serves(torch.empty(least, least, kernel, kernel), torch.float32)
         assert not way.serves(torch.empty(least, least - 1, kernel, kernel), torch.float32)
         assert not way.serves(torch.empty(least, least, kernel, 5), torch.float32)
@@ -99,6 +99,12 @@ TOPS = ("fc6", "strided", "dilated", "grouped")
 
 
 @pytest.mark.parametrize("size", [(40, 50), (61, 47), (1, 1)])
+def test_small_tops_are_summed_directly():
+    way = tiles.Tiled(torch.zeros(128, 64, 3, 3), torch.float32)
+    assert way.pays(100, 100) and not way.pays(50, 100)
+    assert not tiles.Tiled(torch.zeros(1024, 1024, 3, 3), torch.float32).pays(15, 15)
+
+
 def test_a_net_gives_what_it_gives_by_layers(tmp_path, size):
     (tmp_path / "net.prototxt").write_text(NET)
     caffe.set_random_seed(1)

@@ -16,6 +16,7 @@ import torch
 from torch.nn import functional
 
 MAX_TAPS = 4  # neighbours an axis up to which gathering them pays
+CACHED = 1 << 21  # values of several channels that are made at a time, so that they stay in the cache
 
 
 def serves(kernel: Sequence[int], stride: Sequence[int]) -> bool:
@@ -48,13 +49,12 @@ def upsample(x: torch.Tensor, kernels: torch.Tensor, stride: Sequence[int], pad:
     # neighbour (a, b) of block (i, j) is x[i - a, j - b]
     near = torch.stack([padded[:, :, rh - 1 - a:rh - 1 - a + rows, rw - 1 - b:rw - 1 - b + columns]
                         for a in range(rh) for b in range(rw)], dim=-1)  # (N, C, rows, columns, rh rw)
-    blocks = torch.matmul(near.view(n, c, rows * columns, rh * rw), matrix).view(n, c, rows, columns, sh, sw)
-    blocks = blocks.permute(0, 1, 2, 4, 3, 5)  # (N, C, rows, sh, columns, sw)
-    if out.shape[2:] == (rows * sh, columns * sw):
-        out.view(n, c, rows, sh, columns, sw).copy_(blocks)
-        return
-    whole = blocks.reshape(n, c, rows * sh, columns * sw)
-    out.copy_(whole[:, :, pad[0]:pad[0] + out.shape[2], pad[1]:pad[1] + out.shape[3]])
+    near = near.view(n, c, rows * columns, rh * rw)
+    some = max(1, CACHED // (n * rows * sh * columns * sw))
+    for channels in (slice(i, i + some) for i in range(0, c, some)):
+        blocks = torch.matmul(near[:, channels], matrix[channels]).view(n, -1, rows, columns, sh, sw)
+        whole = blocks.permute(0, 1, 2, 4, 3, 5).reshape(n, -1, rows * sh, columns * sw)
+        out[:, channels].copy_(whole[:, :, pad[0]:pad[0] + out.shape[2], pad[1]:pad[1] + out.shape[3]])
 
 
 def upsample_backward(dy: torch.Tensor, kernels: torch.Tensor, stride: Sequence[int], pad: Sequence[int],

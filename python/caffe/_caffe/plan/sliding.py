@@ -80,7 +80,7 @@ class Convolve(Sliding):
                 if plain and serves(weight, dtype)]
         self._filtering = ways[0](weight, dtype) if ways else None
         self._weight, self._packed = weight.to(dtype), None
-        if self._filtering is None and _PACKS and weight.numel() >= 1 << 12:
+        if self._filtering is None and _PACKS and weight.numel() >= 1 << 10:
             size = [1, self.layer.channels, *(w.extent + 31 for w in self.windows)]  # any will do, but none is slow
             self._packed = torch.ops.mkldnn._reorder_convolution_weight(
                 self._weight, [0, 0], self.layer.stride, self.layer.dilation, self.layer.group, size)
