@@ -13,6 +13,8 @@ from pathlib import Path
 
 from data.sets import SETS, data_set, describe, missing, read_ids
 
+PART_OF = {"sbd": "voc", "context": "pascalcontext", "context33": "pascalcontext33", "nyud-mat": "nyud"}  # get's names
+
 
 def list_sets() -> None:
     """Print one line for each data set."""
@@ -23,6 +25,7 @@ def list_sets() -> None:
 
 def check(name: str, root: Path) -> bool:
     """Print what is there of a data set and what is missing; True if nothing is."""
+    name = PART_OF.get(name, name)
     row, absent = data_set(name), missing(name, root=root)
     gone = {need.place for need in absent}
     for place in (need.place for need in row.needs if need.place not in gone):
@@ -42,6 +45,6 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     lister = commands.add_parser("list", help="name the data sets")
     lister.set_defaults(run=lambda args: list_sets())
     checker = commands.add_parser("check", help="say what is there and what is missing")
-    checker.add_argument("name", metavar="NAME", help=f"one of: {', '.join(SETS)}")
+    checker.add_argument("name", metavar="NAME", help=f"one of: {', '.join((*SETS, *PART_OF))}")
     checker.add_argument("--root", type=Path, default=Path("."), help="the project's root (.)")
     checker.set_defaults(run=lambda args: 0 if check(args.name, args.root) else 1)

@@ -138,6 +138,8 @@ def test_check_and_list(made, tmp_path, capsys):
     captured = capsys.readouterr()
     assert "missing data/pascal/VOC2011/JPEGImages" in captured.out
     assert captured.err.startswith("voc: 6 missing in")
+    assert data_cli.main(["check", "context33", "--root", str(tmp_path)]) == 1  # get's names, and verify's, will do
+    assert capsys.readouterr().err.startswith("pascalcontext33: 6 missing in")
     assert data_cli.main(["list"]) == 0
     assert "21 classes" in capsys.readouterr().out
 
