@@ -153,8 +153,9 @@ def test_an_interrupted_writing_goes_on(project, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(Store, "put", stopping)
     with pytest.raises(Stop):
         command(*arguments)
-    with pytest.raises(DataError, match="not written to its end"):
-        command("verify", tmp_path / "db")
+    for words in (("verify", tmp_path / "db"), ("read", tmp_path / "db", "--out", tmp_path / "files")):
+        with pytest.raises(DataError, match="not written to its end"):
+            command(*words)
     monkeypatch.setattr(Store, "put", put)
     command(*arguments)
     assert "4 of 11 items were there already" in capsys.readouterr().out

@@ -64,9 +64,7 @@ def verify(folder: Path, bar: Callable[..., Any]) -> Report:
     Raises:
         DataError: the first thing that is not as it must be.
     """
-    record = read_record(folder)
-    if not record["complete"]:
-        raise DataError(f"'{folder}' was not written to its end; repeat the `lmdb write` command, which goes on")
+    record = _finished(folder)
     source, items, why_not = Source(**record["source"]), None, ""
     try:
         items = source.items(source.opened())
@@ -91,12 +89,20 @@ def read(folder: Path, out: Path, palette: np.ndarray, bar: Callable[..., Any]) 
 
     Files that are there stay. Gives how many pairs there are; DataError as `verify`.
     """
-    record, count = read_record(folder), 0
+    record, count = _finished(folder), 0
     for key, values in bar(pairs(folder, record["kinds"]), total=record["count"]):
         for top, value in values.items():
             _save(out / top, key, top, value, record["kinds"][top], palette)
         count += 1
     return count
+
+
+def _finished(folder: Path) -> Dict[str, Any]:
+    """Read a folder's record; DataError where it was not written to its end."""
+    record = read_record(folder)
+    if not record["complete"]:
+        raise DataError(f"'{folder}' was not written to its end; repeat the `lmdb write` command, which goes on")
+    return record
 
 
 def _check_sizes(arrays: Dict[str, np.ndarray]) -> None:
