@@ -16,12 +16,19 @@ import numpy as np
 
 from . import io
 from ._caffe.common import TEST
+from ._caffe.errors import NetError
 from ._caffe.net import Net
 
 
 def input_transformer(net: Net, mean: np.ndarray | None, input_scale: float | None, raw_scale: float | None,
                       channel_swap: Sequence[int] | None) -> io.Transformer:
-    """Give the Transformer of H x W x K images for a net's first input; what is None is left out."""
+    """Give the Transformer of H x W x K images for a net's first input; what is None is left out.
+
+    Raises:
+        NetError: the net has no input.
+    """
+    if not net.inputs:
+        raise NetError(f"net '{net.name}' has no input; want a deploy net, with an Input layer for its images")
     in_ = net.inputs[0]
     transformer = io.Transformer({in_: net.blobs[in_].shape})
     transformer.set_transpose(in_, (2, 0, 1))

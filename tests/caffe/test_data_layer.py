@@ -249,11 +249,13 @@ def test_a_failure_is_raised_again(tmp_path):
     (("SEVEN", "."), "has no data.mdb"),
     (("SEVEN", "broken"), "is no LMDB file"),
     (("SEVEN", "short"), "is cut off"),
+    (("SEVEN", "empty"), "data.mdb is empty"),
     (('source: "SEVEN"', ""), "data_param.source is missing"),
 ])
 def test_wrong_places_are_named(seven, tmp_path, monkeypatch, change, words):
     monkeypatch.chdir(tmp_path)
-    for name, content in (("broken", b"\0" * 9000), ("short", Path(seven, "data.mdb").read_bytes()[:-4096])):
+    for name, content in (("broken", b"\0" * 9000), ("empty", b""),
+                          ("short", Path(seven, "data.mdb").read_bytes()[:-4096])):
         (tmp_path / name).mkdir()
         (tmp_path / name / "data.mdb").write_bytes(content)
     (tmp_path / "net.prototxt").write_text(text("SEVEN").replace(*change).replace("SEVEN", seven))

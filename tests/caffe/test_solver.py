@@ -330,9 +330,23 @@ def test_faults_of_a_solver_prototxt_are_named(head, text, words):
 
 def test_solve_refuses_a_missing_folder_before_it_trains():
     s = solver(FIXED + 'max_iter: 5 snapshot_prefix: "no/where/x"')
-    with pytest.raises(SolverError, match="Cannot write to snapshot prefix 'no/where/x'.*directory exists"):
+    with pytest.raises(SolverError, match="Cannot write to snapshot prefix 'no/where/x'.*mkdir -p 'no/where'"):
         s.solve()
     assert s.iter == 0
+
+
+def test_a_prefix_below_a_file_is_no_folder_to_make(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SolverError, match=r"file/x' \(Not a directory\).*choose another prefix"):
+        solver(FIXED + f'max_iter: 5 snapshot_prefix: "{tmp_path}/file/x"').solve()
+
+
+def test_step_counts_whole_iterations():
+    s = solver(FIXED + "max_iter: 5")
+    with pytest.raises(TypeError):
+        s.step(1.5)
+    s.step(np.int64(1))
+    assert s.iter == 1
 
 
 @pytest.fixture

@@ -130,7 +130,7 @@ def test_an_image_that_cannot_be_read_is_named_and_left_out(folder, capsys):
     (["images", "list.txt", "db"], "with a slash at its end"),
     (["-backend", "leveldb", "images/", "list.txt", "db"], "pip install plyvel"),
     (["-backend", "x", "images/", "list.txt", "db"], "backend 'x'"),
-    (["-encode_type", "xyz", "images/", "list.txt", "db"], "none of the 5"),
+    (["-encode_type", "xyz", "images/", "list.txt", "db"], "no such image type"),
     (["-check_size", "images/", "sizes.txt", "db"], "Incorrect data field size"),
     (["-resize", "images/", "list.txt", "db"], "unknown command line flag 'resize'")])
 def test_convert_says_what_is_wrong_and_leaves_nothing(folder, capsys, monkeypatch, argv, words):
@@ -143,6 +143,14 @@ def test_convert_says_what_is_wrong_and_leaves_nothing(folder, capsys, monkeypat
     assert convert_imageset.main(argv) == 1
     assert words in error(capsys)
     assert sorted(folder.rglob("*")) == before
+
+
+def test_a_label_that_is_no_number_is_named(folder, capsys):
+    Path("odd.txt").write_text("1.png 7\n1.png seven\n3.png\n")
+    convert_imageset.main(["images/", "odd.txt", "db"])
+    log = capsys.readouterr().err
+    assert "odd.txt, line 2: '1.png seven'" in log and "label is read as 0" in log and "There are 2 such" in log
+    assert [datum.label for _, datum in records("db")] == [7, 0, 3]  # Caffe: atoi
 
 
 def test_a_writer_that_is_stopped_leaves_no_database(folder):
@@ -292,6 +300,7 @@ def test_features_are_the_blobs_item_by_item(features):
 @pytest.mark.parametrize("words, message", [
     (["net.caffemodel", "net.prototxt", "ip"], "got 3 arguments"),
     (["net.caffemodel", "net.prototxt", "ip", "a,b", "1", "lmdb"], "must be equal; got 1 and 2"),
+    (["net.caffemodel", "net.prototxt", "ip,pool", "out,out", "1", "lmdb"], "stands there twice"),
     (["net.caffemodel", "net.prototxt", "none", "out", "1", "lmdb"], "Unknown feature blob name none"),
     (["net.caffemodel", "net.prototxt", "ip", "out", "many", "lmdb"], "num_mini_batches 'many'"),
     (["net.caffemodel", "net.prototxt", "ip", "db", "1", "lmdb"], "mkdir db failed"),

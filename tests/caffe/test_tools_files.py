@@ -105,6 +105,8 @@ def test_upgraded_solvers_have_todays_type(folder, capsys):
 @pytest.mark.parametrize("tool, argv, words", [
     (upgrade.net_text, [], "Usage: upgrade_net_proto_text"), (upgrade.net_text, ["v0.prototxt"], "got 1 arguments"),
     (upgrade.net_text, ["none.prototxt", "out"], "none.prototxt"),
+    (upgrade.net_text, ["--fixcrop", "v0.prototxt", "out"], "did you mean 'fix_crop'?"),
+    (upgrade.net_binary, ["-x", "a", "out"], "unknown command line flag 'x'"),
     (upgrade.net_text, ["bad.prototxt", "out"], "bad.prototxt"),
     (upgrade.net_text, ["v0.prototxt", "no/where"], "Could not write file no/where"),
     (upgrade.net_binary, ["v0.prototxt", "out"], "upgrade_net_proto_text is for that"),
@@ -120,6 +122,14 @@ def test_upgrades_say_what_is_wrong(folder, capsys, tool, argv, words):
     assert tool(argv) == 1
     assert words in error(capsys)
     assert not Path("out").exists()
+
+
+@pytest.mark.parametrize("tool, words", [
+    (upgrade.net_text, "-fix_crop"), (upgrade.net_binary, "upgrade_net_proto_binary"),
+    (upgrade.solver_text, "upgrade_solver_proto_text")])
+def test_upgrades_give_help(capsys, tool, words):
+    assert tool(["-help"]) == 0
+    assert words in capsys.readouterr().out
 
 
 # -- summarize.py ------------------------------------------------------------------------------------
@@ -162,7 +172,8 @@ def test_images_become_squares_of_their_middle(folder, capsys):
 def test_images_that_cannot_be_read_are_named(folder, capsys):
     Path("in").mkdir()
     Path("in/bad.png").write_bytes(b"no image")
-    for text, words in (("bad.png\n", "in/bad.png"), ("../x.png\n", "leads out of its folder"),
+    for text, words in (("bad.png\n", "in/bad.png"), ("\n", "the list is empty"),
+                        ("../x.png\n", "leads out of its folder"),
                         ("/x.png\n", "leads out of its folder")):
         Path("list.txt").write_text(text)
         assert resize_and_crop_images.main(["--input", "list.txt", "--input_folder", "in",

@@ -83,6 +83,17 @@ def test_classify_refuses_pickles(folder, capsys):
     assert "error:" in capsys.readouterr().err
 
 
+def test_classify_wants_images_and_a_net_that_takes_them(folder, capsys):
+    np.save("in.npy", np.zeros((2, 4)))
+    assert classify.main(["in.npy", "o.npy", *NET]) == 1
+    assert "got an array (2, 4), want images" in capsys.readouterr().err
+    Path("deploy.prototxt").write_text("""layer { name: "d" type: "DummyData" top: "data" dummy_data_param {
+        shape { dim: 1 dim: 3 dim: 8 dim: 8 } } }""")
+    for tool in (classify, detect):
+        assert tool.main(["pictures/a.png", "o.csv", *NET]) == 1
+        assert "has no input; want a deploy net" in capsys.readouterr().err
+
+
 def windows_file(text):
     Path("windows.csv").write_text(text)
     return "windows.csv"
@@ -117,7 +128,7 @@ def test_context_as_wide_as_the_input_is_refused(folder, capsys):
 
 @pytest.mark.parametrize("text, output, words", [
     ("filename,ymin\na.png,1\n", "o.csv", "xmin"), (WINDOWS.replace("11", "x"), "o.csv", "'x'"),
-    (WINDOWS, "o.txt", "Unknown output file type")])
+    (WINDOWS.splitlines()[0], "o.csv", "no windows in it"), (WINDOWS, "o.txt", "Unknown output file type")])
 def test_detect_says_what_is_wrong(folder, capsys, text, output, words):
     assert detect.main([windows_file(text), output, *NET, "--crop_mode", "list", "--context_pad", "0"]) == 1
     assert words in capsys.readouterr().err

@@ -91,6 +91,8 @@ def _release(real: str) -> None:
 
 def _open(path: str) -> Any:
     lmdb = _import_lmdb(path)
+    if not os.path.getsize(os.path.join(path, "data.mdb")):
+        raise CaffeError(f"LMDB '{path}' is cut off: data.mdb is empty; fetch or write it again")
     try:
         # The lock file is for readers beside writers; a folder that cannot be written has none.
         environment = lmdb.open(path, readonly=True, create=False, lock=os.access(path, os.W_OK), max_readers=512)

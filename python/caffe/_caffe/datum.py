@@ -14,7 +14,7 @@ import zlib
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from .errors import CaffeError
 
@@ -63,7 +63,8 @@ def decode_image(data: bytes, color: bool | None = None) -> np.ndarray:
             image.load()
             return _planes(image, color, _GREY_OF_PNG if image.format == "PNG" else _GREY)
     except UNREADABLE as problem:
-        raise CaffeError(f"Could not decode the encoded image ({len(data)} bytes): {problem}") from problem
+        why = "of no kind that is known, or damaged" if isinstance(problem, UnidentifiedImageError) else problem
+        raise CaffeError(f"Could not decode the encoded image ({len(data)} bytes): {why}") from problem
 
 
 def _planes(image: Image.Image, color: bool | None, grey: tuple[np.ndarray, int, int]) -> np.ndarray:

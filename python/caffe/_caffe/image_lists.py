@@ -9,7 +9,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from . import log
 from .errors import CaffeError
+
+_WHOLE = re.compile(r" \s*[+-]?[0-9]+\s*$")
 
 
 def read_list(source: str) -> list[tuple[str, int]]:
@@ -20,12 +23,18 @@ def read_list(source: str) -> list[tuple[str, int]]:
     """
     try:
         with Path(source).open(encoding="utf-8", errors="surrogateescape", newline="\n") as file:
-            lines = [split_line(line.removesuffix("\n")) for line in file]
+            rows = [line.removesuffix("\n") for line in file]
     except (OSError, ValueError) as problem:  # ValueError: a NUL in the path
         raise CaffeError(f"Failed to open source file: {source!r} ({getattr(problem, 'strerror', problem)}); want a "
                          "text file of lines `path label`") from problem
-    if not lines:
+    if not rows:
         raise CaffeError(f"File is empty: {source}; want lines `path label`")
+    lines = [split_line(row) for row in rows]
+    odd = [i for i, row in enumerate(rows) if not _WHOLE.search(row)]
+    if odd:
+        row, label = rows[odd[0]].encode(errors="replace").decode(), lines[odd[0]][1]
+        log.warning(f"{source}, line {odd[0] + 1}: '{row}' does not end in a blank and a whole number; its label is "
+                    f"read as {label}, as by Caffe. There are {len(odd)} such lines", "image_lists:0")
     return lines
 
 

@@ -10,6 +10,7 @@ Source: BVLC solver.cpp, _caffe.cpp.
 from __future__ import annotations
 
 import math
+import operator
 import os
 from collections.abc import Callable
 from typing import Any
@@ -115,7 +116,7 @@ class Solver:
         """Train for `iters` iterations, with the tests, displays and snapshots that fall due."""
         self._check_ready()
         start_iter = self._iter
-        stop_iter = start_iter + int(iters)
+        stop_iter = start_iter + operator.index(iters)  # as Boost: 1.5 is a TypeError
         self._losses.clear()  # Caffe: the smoothed loss begins anew with every call
         self.smoothed_loss = 0.0
         self._stopped = False

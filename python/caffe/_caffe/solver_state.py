@@ -34,10 +34,12 @@ def check_snapshot_place(param: Any) -> None:
         with open(probe, "wb"):
             pass
     except (OSError, ValueError) as error:  # ValueError: a zero byte
+        folder = os.path.dirname(param.snapshot_prefix) or "."
+        remedy = f": mkdir -p '{folder}'" if isinstance(error, FileNotFoundError) else ", or choose another prefix"
         raise SolverError(f"Cannot write to snapshot prefix '{param.snapshot_prefix}' "
                           f"({getattr(error, 'strerror', error)}). "
-                          "Make sure that the directory exists and is writeable: mkdir -p "
-                          f"'{os.path.dirname(param.snapshot_prefix) or '.'}'") from error
+                          "Make sure that the directory exists and is writeable"
+                          f"{remedy}") from error
     finally:
         with contextlib.suppress(OSError, ValueError):
             os.unlink(probe)

@@ -24,7 +24,7 @@ def read_images(source: str, extension: str) -> list[np.ndarray]:
     """Read the images to classify.
 
     Raises:
-        ValueError: there are none.
+        ValueError: there are none, or an array of something else.
     """
     path = Path(source)
     if path.is_dir():
@@ -33,7 +33,10 @@ def read_images(source: str, extension: str) -> list[np.ndarray]:
             raise ValueError(f"{source}: no file in the folder ends in .{extension.lstrip('.')} (--ext)")
         return [load_image(file) for file in files]
     if path.suffix == ".npy":
-        return list(np.load(source, allow_pickle=False))
+        images = np.load(source, allow_pickle=False)
+        if images.ndim != 4:
+            raise ValueError(f"{source}: got an array {images.shape}, want images (N, height, width, channels)")
+        return list(images)
     return [load_image(source)]
 
 

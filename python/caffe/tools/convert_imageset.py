@@ -63,11 +63,13 @@ def main(argv: list[str]) -> int:
     if options.encode_type and not options.encoded:
         log.info("encode_type specified, assuming encoded=true.", "convert_imageset.cpp:89")
         options.encoded = True
+    if options.encode_type:
+        _kind(options.encode_type)
     with DatabaseWriter(target, options.backend) as database:
         convert(root, lines, database, options)
         if not database.count:
-            raise CaffeError(f"none of the {len(lines)} images of {source} could be read from {root}; is the root "
-                             "folder right, with a slash at its end?")
+            raise CaffeError(f"none of the {len(lines)} images of {source} could be read from {root} (why: above); is "
+                             "the root folder right, with a slash at its end?")
     if database.count < len(lines):
         log.error(f"{len(lines) - database.count} of {len(lines)} images could not be read; they are NOT in {target}",
                   "convert_imageset.cpp:113")
@@ -140,12 +142,16 @@ def _is_of_type(path: str, encoding: str) -> bool:
     return extension == encoding or (encoding == "jpg" and extension == "jpeg")
 
 
-def encode(image: np.ndarray, encoding: str) -> bytes:
-    """Give (C, H, W) uint8, grey or blue, green, red, as an image file's bytes; JPEG at OpenCV's quality, 95."""
-    kinds = Image.registered_extensions()
-    kind = kinds.get(f".{encoding.lower()}")
+def _kind(encoding: str) -> str:
+    kind = Image.registered_extensions().get(f".{encoding.lower()}")
     if kind is None or kind not in Image.SAVE:
         raise CaffeError(f"-encode_type '{encoding}': no such image type can be written; png and jpg can")
+    return kind
+
+
+def encode(image: np.ndarray, encoding: str) -> bytes:
+    """Give (C, H, W) uint8, grey or blue, green, red, as an image file's bytes; JPEG at OpenCV's quality, 95."""
+    kind = _kind(encoding)
     pixels = image[0] if len(image) == 1 else image[::-1].transpose(1, 2, 0)
     stream = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels)).save(stream, kind, **({"quality": 95} if kind == "JPEG" else {}))

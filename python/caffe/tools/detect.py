@@ -28,7 +28,7 @@ def read_windows(path: str) -> list[tuple[str, list[list[int]]]]:
     """Give the windows of each image in a .csv.
 
     Raises:
-        ValueError: a column is missing, or something else than a number.
+        ValueError: a column is missing, or something else than a number; no window.
     """
     with open(path, newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -37,6 +37,9 @@ def read_windows(path: str) -> list[tuple[str, list[list[int]]]]:
     except (KeyError, ValueError, TypeError) as problem:
         raise ValueError(f"{path}: {problem}; want the columns filename, {', '.join(COORDINATES)}, and numbers in "
                          "the last four") from problem
+    if not found:
+        raise ValueError(f"{path}: no windows in it; want a line of columns, filename, {', '.join(COORDINATES)}, and a "
+                         "line for each window")
     return [(name, [window for _, window in group]) for name, group in groupby(found, lambda row: row[0])]
 
 

@@ -47,6 +47,8 @@ def main(argv: list[str]) -> int:
     if len(blob_names) != len(paths):
         raise ValueError("the number of blob names and dataset names must be equal; got "
                          f"{len(blob_names)} and {len(paths)}")
+    if len(set(paths)) < len(paths):
+        raise ValueError(f"dataset names {targets}: one stands there twice; want a name of its own for each blob")
     if not batches.isdigit() or int(batches) < 1:
         raise ValueError(f"num_mini_batches '{batches}': want a whole number of at least 1")
     _choose_device(words[6:])

@@ -23,7 +23,7 @@ def chosen(text: str) -> list[int]:
         return []
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if not count:
-        raise CaffeError(f"-gpu {text}: no CUDA device on this machine (or torch without CUDA); leave -gpu out to "
+        raise CaffeError(f"-gpu {text}: no CUDA device on this machine (or torch without CUDA); leave it out to "
                          "work on the CPU")
     try:
         numbers = list(range(count)) if text == "all" else [int(part) for part in text.split(",")]

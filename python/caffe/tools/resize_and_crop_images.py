@@ -63,6 +63,8 @@ def main(argv: list[str]) -> int:
     if os.path.abspath(options.input_folder) == os.path.abspath(options.output_folder):
         raise ValueError("--output_folder is the input folder; the images would be replaced; choose another")
     names = [name for name in Path(options.input).read_text().splitlines() if name.strip()]
+    if not names:
+        raise ValueError(f"{options.input}: the list is empty; want a path on each line")
     for name in names:
         if os.path.isabs(name) or ".." in Path(name).parts:
             raise ValueError(f"{options.input}: '{name}' leads out of its folder; want paths below --input_folder")

@@ -23,14 +23,19 @@ from .._caffe.proto_text import read_text
 from .._caffe.upgrade_proto import upgrade_net, upgrade_solver
 from .._caffe.wire import looks_like_text
 from .entry import tool
+from .flags import Flag, Help, parse, show_help
 
+_NET = "Usage: upgrade_net_proto_text net_proto_file_in net_proto_file_out"
+_SOLVER = "Usage: upgrade_solver_proto_text old_solver_proto_file_in old_solver_proto_file_out"
+_FIX_CROP = "-fix_crop"
+_FLAGS = [Flag("fix_crop", False, "also -fix-crop: give Crop layers of 2014 and 2015 the offsets that they left out")]
 _LIMIT = 1 << 31  # protobuf's, for one message
 
 
-def _two(argv: list[str], name: str, what: str) -> tuple[str, str]:
-    if any(word.lstrip("-") in ("help", "h") for word in argv if word.startswith("-")) or len(argv) != 2:
-        raise ValueError(f"Usage: {name} {what}_in {what}_out (got {len(argv)} arguments)")
-    return argv[0], argv[1]
+def _two(words: list[str], usage: str) -> list[str]:
+    if len(words) != 2:
+        raise ValueError(f"{usage} (got {len(words)} arguments)")
+    return words
 
 
 def _notice(name: str, source: str, before: Any, after: Any) -> None:
@@ -46,12 +51,15 @@ def _write_text(path: str, message: Any) -> None:
 @tool
 def net_text(argv: list[str]) -> int:
     """Run upgrade_net_proto_text; gives the exit code. With --fix-crop, Crop layers of 2014 get their offsets."""
-    wanted = [word for word in argv if word.lstrip("-") in ("fix-crop", "fix_crop") and word.startswith("-")]
-    source, target = _two([word for word in argv if word not in wanted], "upgrade_net_proto_text", "net_proto_file")
+    try:
+        options = parse([_FIX_CROP if word in ("-fix-crop", "--fix-crop") else word for word in argv], _FLAGS, _NET)
+    except Help as text:
+        return show_help(text)
+    source, target = _two(options.words, _NET)
     param = read_text(source, caffe_pb2.NetParameter())
     upgraded = upgrade_net(param, source)
     _notice("upgrade_net_proto_text", source, param, upgraded)
-    for name, offset in (fix_crop(upgraded) if wanted else {}).items():
+    for name, offset in (fix_crop(upgraded) if options.fix_crop else {}).items():
         log.info(f"layer '{name}' (Crop): offset {offset}", "upgrade_net_proto_text.cpp:40")
     _write_text(target, upgraded)
     log.info(f"Wrote upgraded NetParameter text proto to {target}", "upgrade_net_proto_text.cpp:41")
@@ -61,7 +69,11 @@ def net_text(argv: list[str]) -> int:
 @tool
 def net_binary(argv: list[str]) -> int:
     """Run upgrade_net_proto_binary; gives the exit code."""
-    source, target = _two(argv, "upgrade_net_proto_binary", "net_proto_file")
+    usage = _NET.replace("_text", "_binary")
+    try:
+        source, target = _two(parse(argv, [], usage).words, usage)
+    except Help as text:
+        return show_help(text)
     param = _read_binary(source)
     upgraded = upgrade_net(param, source)
     _notice("upgrade_net_proto_binary", source, param, upgraded)
@@ -79,7 +91,10 @@ def net_binary(argv: list[str]) -> int:
 @tool
 def solver_text(argv: list[str]) -> int:
     """Run upgrade_solver_proto_text; gives the exit code."""
-    source, target = _two(argv, "upgrade_solver_proto_text", "old_solver_proto_file")
+    try:
+        source, target = _two(parse(argv, [], _SOLVER).words, _SOLVER)
+    except Help as text:
+        return show_help(text)
     param = read_text(source, caffe_pb2.SolverParameter())
     upgraded = upgrade_solver(param, source)
     _notice("upgrade_solver_proto_text", source, param, upgraded)
