@@ -115,6 +115,11 @@ def test_lines_stay_where_the_conversion_adds_some():
     assert [entry.lineno + 1 for entry in caught.traceback if str(entry.path).endswith("x.py")] == [11, 4]
 
 
+def test_unicode_escapes_of_raw_unicode_strings_are_read():
+    names = names_after(r"""a = ur'caf\u00e9 \d'; b = UR'\\u00e9'; c = r'\u00e9'; url = u'\u00e9'""")
+    assert (names["a"], names["b"], names["c"], names["url"]) == ("caf\u00e9 \\d", r"\\u00e9", r"\u00e9", "\u00e9")
+
+
 def test_division_is_what_the_file_asks_for():
     assert names_after("a = 7 / 2")["a"] == 3
     assert names_after("from __future__ import division\na = 7 / 2; b = 7 // 2")["a"] == 3.5

@@ -22,6 +22,8 @@ DIVISOR, SOURCE, FILE = "__py2_divisor__", "__py2_source__", "__py2_file__"  # a
 ONLY_PYTHON_3 = (ast.JoinedStr, ast.AnnAssign, ast.Nonlocal, ast.AsyncFunctionDef, ast.NamedExpr, ast.YieldFrom,
                  ast.MatMult)
 
+_ESCAPE = re.compile(r"(?<!\\)((?:\\\\)*)\\(u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8})")
+
 
 def to_code(data: bytes, path: str, in_package: bool = False) -> CodeType:
     """Code of a module.
@@ -89,7 +91,18 @@ def _tool(names: Iterable[str]) -> Any:
         from fissix.refactor import RefactoringTool
     except ImportError:
         raise ImportError("scripts of Python 2 need the package fissix: pip install fissix") from None
-    return RefactoringTool([f"fissix.fixes.fix_{name}" for name in names])
+    from fissix.pgen2.token import STRING
+
+    class Tool(RefactoringTool):
+        """Takes Unicode escapes out of ur'' first: Python 2 reads them there, Python 3's r'' does not."""
+
+        def refactor_tree(self, tree: Any, name: str) -> Any:
+            for leaf in tree.leaves():
+                if leaf.type == STRING and leaf.value[:2].lower() == "ur":
+                    leaf.value = _ESCAPE.sub(lambda found: found[1] + chr(int(found[2][1:], 16)), leaf.value)
+            return super().refactor_tree(tree, name)
+
+    return Tool([f"fissix.fixes.fix_{name}" for name in names])
 
 
 def _fixed(text: str, path: str, in_package: bool) -> tuple[str, dict[int, int]]:
