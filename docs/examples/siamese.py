@@ -86,7 +86,8 @@ def draw(figure: Any, places: np.ndarray, labels: np.ndarray) -> None:
     axes = figure.subplots()
     for digit in range(10):
         axes.plot(*places[labels == digit].T, ".", color=f"C{digit}", label=str(digit))
-    axes.legend(ncols=2, fontsize="small")
+    axes.set(title="unseen digits in the plane", xlabel="feat[0]", ylabel="feat[1]")
+    axes.legend(title="digit", ncols=2, fontsize="small")
 
 
 if __name__ == "__main__":
