@@ -15,7 +15,7 @@ from caffe._caffe.plan.cook_toom import transforms
 
 NONE = ((0, 0), (0, 0))
 SIZES = [(20, 31, NONE), (17, 23, ((1, 1), (1, 1))), (9, 90, ((2, 0), (0, 3))), (7, 7, ((3, 2), (1, 6))),
-         (30, 8, ((0, 5), (0, 0)))]
+         (30, 8, ((0, 5), (0, 0))), (7, 7, NONE)]
 
 
 def direct(x, weight, bias, around, relu):
@@ -55,12 +55,13 @@ def test_tiles(size):
 @pytest.mark.parametrize("size", SIZES)
 def test_strips(size):
     assert worst(strips.Stripped, 7, torch.float32, size) < 5e-6
+    assert worst(strips.Stripped, 7, torch.bfloat16, size) < 2e-2
 
 
 @pytest.mark.parametrize("relu", [False, True])
 def test_batches_and_blocks(relu, monkeypatch):
     assert worst(tiles.Tiled, 3, torch.float32, (70, 33, NONE), 2, relu, 128, 256) < 5e-6
-    monkeypatch.setattr(strips, "PLACES", 20)
+    monkeypatch.setattr(strips, "BLOCK", 20)
     assert worst(strips.Stripped, 7, torch.float32, (40, 20, NONE), 2, relu) < 5e-6
 
 
@@ -72,7 +73,7 @@ def test_which_convolutions_serve():
         assert not way.serves(torch.empty(least, least, kernel, kernel), torch.float64)
     assert tiles.serves(torch.empty(256, 256, 3, 3), torch.bfloat16)
     assert not tiles.serves(torch.empty(255, 256, 3, 3), torch.bfloat16)
-    assert not strips.serves(torch.empty(256, 256, 7, 7), torch.bfloat16)
+    assert strips.serves(torch.empty(128, 128, 7, 7), torch.bfloat16)
 
 
 NET = """
