@@ -87,5 +87,8 @@ def run(main: Callable) -> None:
     """Call `main(out)` with the folder of the command line (results/examples) and print what it returns."""
     os.environ.setdefault("GLOG_minloglevel", "2")
     out = Path(sys.argv[1] if len(sys.argv) > 1 else "results/examples")
-    out.mkdir(parents=True, exist_ok=True)
-    print(json.dumps(main(out), indent=1))
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        print(json.dumps(main(out), indent=1))
+    except (OSError, RuntimeError, ValueError) as problem:  # a file that is missing, most often
+        sys.exit(f"error: {' '.join(str(problem).split())} (lenet.py goes before net_surgery.py and fine_tuning.py)")

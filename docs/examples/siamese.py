@@ -87,7 +87,7 @@ def draw(figure: Any, places: np.ndarray, labels: np.ndarray) -> None:
     for digit in range(10):
         axes.plot(*places[labels == digit].T, ".", color=f"C{digit}", label=str(digit))
     axes.set(title="unseen digits in the plane", xlabel="feat[0]", ylabel="feat[1]")
-    axes.legend(title="digit", ncols=2, fontsize="small")
+    axes.legend(title="digit", fontsize="small", loc="upper left", bbox_to_anchor=(1, 1))
 
 
 if __name__ == "__main__":
