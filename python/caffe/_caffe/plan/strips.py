@@ -38,11 +38,14 @@ class Segment:
         num_output, channels, rows, taps = weight.shape
         to_weight, *others = transforms([Fraction(point) for point in points.split()], taps)
         self.begin, (self.to_bottom, self.to_top) = begin, (m.to(dtype) for m in others)
-        by_point = torch.empty(len(to_weight), num_output, rows, channels, dtype=dtype)
-        for part, outputs in zip(by_point.split(32, 1), weight.split(32), strict=True):  # so many stay in the cache
-            columns = outputs.permute(3, 0, 2, 1).reshape(taps, -1)
-            part.copy_(torch.mm(to_weight.float(), columns).view(part.shape))
-        self.weights = [torch.ops.mkldnn._reorder_linear_weight(w) for w in by_point.flatten(2)]
+        by_point = [torch.empty(num_output, rows, channels, dtype=dtype) for _ in to_weight]
+        for i in range(0, num_output, 32):  # so many stay in the cache
+            columns = weight[i:i + 32].permute(3, 0, 2, 1)
+            for values, made in zip(by_point, torch.mm(to_weight.float(), columns.reshape(taps, -1)), strict=True):
+                values[i:i + 32].copy_(made.view(columns.shape[1:]))
+        self.weights = []
+        while by_point:  # each is let go as soon as it is packed
+            self.weights.append(torch.ops.mkldnn._reorder_linear_weight(by_point.pop(0).flatten(1)))
 
 
 class Stripped(Filtering):
