@@ -2,7 +2,7 @@
 
 In:   nothing but the toolkit; data are the tests' miniatures, weights random.
 Out:  JSON on stdout, a line a net: losses, seconds of each iteration, peak memory in GiB, or why it was left out.
-Not here: the slim nets (tests/test_recipes_run.py), speed on real images (full_size.py).
+Not here: the slim nets (tests/test_recipes_run.py), speed (`python -m bench`).
 Each net has a process of its own, which is not started where too little memory is free.
 """
 

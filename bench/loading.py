@@ -2,7 +2,7 @@
 
 In:   nothing but the engine and models/voc-fcn8s/deploy.prototxt; 1.1 GB of room in the folder for temporary files.
 Out:  JSON on stdout: the best of five in seconds (`import` above torch's), MB of memory beside the file's own pages.
-Not here: forward and backward (step.py, full_size.py).
+Not here: forward and backward (step.py, measures.py).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 In:   nothing but the engine; the net is VGG-16 of widths 8, 16, 32, 64, 64 with fc 256, 7 classes, pad 100.
 Out:  best and median milliseconds of forward and forward + backward; with --layers each layer's best.
-Not here: full-size nets (full_size.py). Compare two versions on one machine, not numbers of two machines.
+Not here: full-size nets (`python -m bench`). Compare two versions on one machine, not numbers of two machines.
 """
 
 from __future__ import annotations
