@@ -11,10 +11,10 @@ import os
 from typing import Any
 
 # How long a thread spins for the others before it gives its core away. By default about a millisecond or two: then one
-# busy neighbour on two cores made a training step of 0.07 s take up to 3.4 s. Not at all: 0.10 s alone and beside a
-# neighbour. This many turns: 0.07 s alone, 0.19 s beside one. Read once, when torch loads its OpenMP, so it stands
-# here, where nothing has imported torch yet.
-os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+# busy neighbour on two cores made a training step of 0.07 s take up to 3.4 s. Two processes of two threads each on two
+# cores, the same work alone and beside the other: 73 and 590 ms with 10,000 turns, 74 and 195 with 1,500, 112 and 146
+# with 500. Read once, when torch loads its OpenMP, so it stands here, where nothing has imported torch yet.
+os.environ.setdefault("GOMP_SPINCOUNT", "1500")
 
 _HOMES = {
     "common": ("set_device", "set_mode_cpu", "set_mode_gpu", "set_multiprocess", "set_random_seed",
