@@ -14,6 +14,7 @@ from typing import Any
 
 from nets import NetError
 from nets.record import Record, heads_of, inputs_of, load_record, record_path
+from nets.weight_rows import WEIGHTS
 
 ROOT = Path(__file__).resolve().parent.parent
 EMBEDDED = "shapes-"  # nets of the embedded set, a stand-in until there is a net of a real one
@@ -92,8 +93,9 @@ def _named(net: str, models: Path) -> Record:
     nets = trained(models)
     have = ", ".join(record.net for record in nets) or "none yet"
     if (models / net).is_dir():
+        fetched = f", fetch the released ones (`make weights-{net}`)" if net in WEIGHTS else ""
         raise NetError(f"net '{net}': no weights '{models / net / net}.caffemodel'; train it "
-                       f"(`make {net}`) or give --weights; trained here: {have}")
+                       f"(`make {net}`){fetched} or give --weights; trained here: {have}")
     raise NetError(f"net '{net}': unknown; trained here: {have}; nets with prototxts: "
                    f"{_folders(models)}")
 

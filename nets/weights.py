@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from data.archives import move
-from data.download import Download, check, digests, fetch
+from data.download import Download, check, digests, fetch, forget
 from data.sets import SETS
 from data.whole import DataError, alone
 from nets import NetError
@@ -190,11 +190,13 @@ def _try(row: Weights, path: Path) -> None:
         try:
             net = caffe.Net(str(prototxt), caffe.TEST, weights=str(path))
         except RuntimeError as error:
-            raise DataError(f"{error}; remove '{path}' and its .sha256, and repeat the command") from error
+            forget(path)
+            raise DataError(f"{error}; remove '{path}', and repeat the command") from error
     empty = [name for name, blobs in net.params.items() if not blobs[0].data.any()]
     if empty:
+        forget(path)
         raise DataError(f"'{path}' has nothing for the layers {', '.join(empty)} of {row.net}; it is another net's "
-                        f"file: remove it and its .sha256, and repeat the command")
+                        "file: remove it, and repeat the command")
 
 
 @contextlib.contextmanager

@@ -263,3 +263,22 @@ def test_make_weights_name():
     done = subprocess.run(["make", "-n", "weights-voc-fcn8s", "FROM=a.pth", "FORCE=1"], cwd=ROOT, text=True,
                           capture_output=True)
     assert "-m nets weights voc-fcn8s --from a.pth --force" in done.stdout, done.stderr
+
+
+def test_another_nets_file_leaves_no_checksum_that_the_right_one_fails(slim, monkeypatch, tmp_path):
+    body("siftflow-fcn8s", tmp_path)
+    other = (tmp_path / "x.caffemodel").rename(tmp_path / "other.caffemodel")
+    with pytest.raises(DataError, match="has nothing for the layers .*: remove it, and repeat the command"):
+        weights.bring("nyud-fcn32s-color-hha", tmp_path, other)
+    kept = tmp_path / "data/downloads" / WEIGHTS["nyud-fcn32s-color-hha"].download.name
+    assert kept.exists() and not kept.with_name(f"{kept.name}.sha256").exists()
+    kept.unlink()
+    body("nyud-fcn32s-color-hha", tmp_path)
+    assert weights.bring("nyud-fcn32s-color-hha", tmp_path, tmp_path / "x.caffemodel").exists()
+
+
+def test_weights_that_can_be_fetched_are_told(monkeypatch, tmp_path):
+    (tmp_path / "models/nyud-fcn32s-hha").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"no weights .*fetch the released ones \(`make weights-nyud-fcn32s-hha`\)"):
+        choose("nyud-fcn32s-hha")
