@@ -10,8 +10,9 @@ import torch
 
 import caffe
 from caffe._caffe import common
-from caffe._caffe.plan import strips, tiles
-from caffe._caffe.plan.cook_toom import transforms
+from caffe._caffe.products import Window
+from caffe._caffe.winograd import learning, strips, tiles
+from caffe._caffe.winograd.cook_toom import transforms
 
 NONE = ((0, 0), (0, 0))
 SIZES = [(20, 31, NONE), (17, 23, ((1, 1), (1, 1))), (9, 90, ((2, 0), (0, 3))), (7, 7, ((3, 2), (1, 6))),
@@ -48,8 +49,8 @@ def test_transforms_make_the_products_of_polynomials(points, taps):
 
 @pytest.mark.parametrize("size", SIZES)
 def test_tiles(size):
-    assert worst(tiles.Tiled, 3, torch.float32, size) < 5e-6
-    assert worst(tiles.Tiled, 3, torch.bfloat16, size) < 1e-2
+    assert worst(tiles.Tiled.of, 3, torch.float32, size) < 5e-6
+    assert worst(tiles.Tiled.of, 3, torch.bfloat16, size) < 1e-2
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -60,7 +61,7 @@ def test_strips(size):
 
 @pytest.mark.parametrize("relu", [False, True])
 def test_batches_and_blocks(relu, monkeypatch):
-    assert worst(tiles.Tiled, 3, torch.float32, (70, 33, NONE), 2, relu, 128, 256) < 5e-6
+    assert worst(tiles.Tiled.of, 3, torch.float32, (70, 33, NONE), 2, relu, 128, 256) < 5e-6
     monkeypatch.setattr(strips, "BLOCK", 20)
     assert worst(strips.Stripped, 7, torch.float32, (40, 20, NONE), 2, relu) < 5e-6
 
@@ -100,9 +101,9 @@ TOPS = ("fc6", "strided", "dilated", "grouped")
 
 
 def test_small_tops_are_summed_directly():
-    way = tiles.Tiled(torch.zeros(128, 64, 3, 3), torch.float32)
+    way = tiles.Tiled.of(torch.zeros(128, 64, 3, 3), torch.float32)
     assert way.pays(100, 100) and not way.pays(50, 100)
-    assert not tiles.Tiled(torch.zeros(1024, 1024, 3, 3), torch.float32).pays(15, 15)
+    assert not tiles.Tiled.of(torch.zeros(1024, 1024, 3, 3), torch.float32).pays(15, 15)
 
 
 @pytest.mark.parametrize("size", [(40, 50), (61, 47), (1, 1)])
@@ -123,3 +124,39 @@ def test_a_net_gives_what_it_gives_by_layers(tmp_path, size, monkeypatch):
     assert used == {"c2": "Tiled", "c3": "Tiled", "fc6": "Stripped"}
     for top in TOPS:
         assert np.abs(net.blobs[top].data - want[top]).max() <= 1e-5 * np.abs(want[top]).max()
+
+
+@pytest.mark.parametrize("pad", [[1, 1], [0, 2]])
+@pytest.mark.parametrize(("n", "channels", "num_output"), [(1, 70, 130), (2, 130, 70)])
+def test_layers_that_learn(pad, n, channels, num_output):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(n, channels, 81, 102, generator=generator).clamp_min(0)
+    weight = torch.randn(num_output, channels, 3, 3, generator=generator) / (9 * channels) ** 0.5
+    bias = torch.randn(num_output, generator=generator)
+    exact_x, exact_weight = (t.double().requires_grad_() for t in (x, weight))
+    y = torch.nn.functional.conv2d(exact_x, exact_weight, bias.double(), 1, pad)
+    dy = torch.randn(y.shape, generator=generator)
+    dx, dw = torch.autograd.grad(y, (exact_x, exact_weight), dy.double())
+
+    window = Window([3, 3], [1, 1], pad, [1, 1])
+    last = torch.channels_last
+    x, dy = x.contiguous(memory_format=last), dy.contiguous(memory_format=last)
+    out, back, gradient = torch.full_like(dy, 9), torch.full_like(x, 9), torch.full_like(weight, 0.5)
+    assert learning.serves(window, weight, x, out)
+    learning.convolve(window, x, weight, bias, out)
+    learning.data_gradient(window, dy, weight, back)
+    learning.add_weight_gradient(window, dy, x, gradient)
+    for got, want in ((out, y.detach()), (back, dx), (gradient - 0.5, dw)):
+        assert float((got - want).abs().max() / want.abs().max()) < 5e-6
+
+
+def test_which_layers_learn_by_tiles():
+    def serves(window=((3, 3), (1, 1), (1, 1), (1, 1)), channels=128, side=70, layout=torch.channels_last):
+        y = torch.empty(1, 128, side, side).contiguous(memory_format=layout)
+        x = torch.empty(1, channels, side, side).contiguous(memory_format=layout)
+        return learning.serves(Window(*window), torch.empty(128, channels, 3, 3), x, y)
+
+    assert serves()
+    assert not serves(side=50) and not serves(channels=63) and not serves(layout=torch.contiguous_format)
+    assert not serves(((3, 3), (2, 2), (1, 1), (1, 1))) and not serves(((3, 3), (1, 1), (1, 1), (2, 2)))
+    assert not serves(((3, 3), (1, 1), (3, 3), (1, 1)))

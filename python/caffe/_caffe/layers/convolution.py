@@ -8,6 +8,7 @@ from .. import bf16, products, written
 from ..base_convolution import BaseConvolutionLayer
 from ..im2col import window_count
 from ..layer_factory import register_layer
+from ..winograd import learning
 
 
 @register_layer("Convolution")
@@ -40,6 +41,8 @@ class ConvolutionLayer(BaseConvolutionLayer):
         """Add the gradient of the weight to `out`."""
         if self.any_strides and products.serves(self._window, weight, x, dy):
             products.add_weight_gradient(self._window, dy, x, out)
+        elif self._tiles(weight, x, dy):
+            learning.add_weight_gradient(self._window, dy, x, out)
         else:
             super().add_weight_gradient(dy, x, weight, out)
 
@@ -61,4 +64,10 @@ class ConvolutionLayer(BaseConvolutionLayer):
             return None
         if products.serves(self._window, weight, x, y):
             return products
+        if self._tiles(weight, x, y):
+            return learning
         return written if is_written(self._window, weight, x, y) else None
+
+    def _tiles(self, weight, x, y):
+        """Tell whether tiles convolve faster, over a bottom and a top or their gradients."""
+        return self.any_strides and not self._in_bf16() and learning.serves(self._window, weight, x, y)

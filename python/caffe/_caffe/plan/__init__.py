@@ -2,7 +2,6 @@
 
 reach.py    which part of a blob the image reaches, and where the rest is one constant
 step.py     what a step of a program is asked; sliding.py, steps.py: the layers as steps
-filtering.py  convolutions with fewer products, by Winograd: tiles.py for 3 x 3, strips.py for 7 x 7; cook_toom.py, how
 space.py    memory that is used again
 program.py  the steps of a net, what each needs of the one before, and one run of them
 plan.py     when a net may run so, and what happens to the blobs that were left out

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 
 from .. import common
-from . import strips, tiles
-from .filtering import Filtering
+from ..winograd import strips, tiles
+from ..winograd.filtering import Filtering
 from .reach import Window, meet
 from .step import Area, Reaches, Step
 
@@ -76,7 +76,7 @@ class Convolve(Sliding):
         weight = self.layer.blobs[0].read_data()
         dtype = torch.bfloat16 if common.precision() == "bf16" else torch.float32
         plain = [*self.layer.stride, *self.layer.dilation, self.layer.group] == [1] * 5
-        ways = [make for serves, make in ((tiles.serves, tiles.Tiled), (strips.serves, strips.Stripped))
+        ways = [make for serves, make in ((tiles.serves, tiles.Tiled.of), (strips.serves, strips.Stripped))
                 if plain and serves(weight, dtype)]
         self._filtering = ways[0](weight, dtype) if ways else None
         self._weight, self._packed = weight.to(dtype), None

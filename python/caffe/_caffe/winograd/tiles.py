@@ -18,7 +18,7 @@ from fractions import Fraction
 import torch
 
 from .cook_toom import transforms
-from .filtering import Filtering, finish, seen_by
+from .filtering import Around, Filtering, finish, seen_by
 
 POINTS = {4: (Fraction(0), Fraction(3, 4), Fraction(-3, 4), Fraction(3, 2), Fraction(-3, 2)),
           2: (Fraction(0), Fraction(1), Fraction(-1))}  # by the places of the top that a tile has along one axis
@@ -35,14 +35,20 @@ def serves(weight: torch.Tensor, dtype: torch.dtype) -> bool:
 
 
 class Tiled(Filtering):
-    """3 x 3, by tiles."""
+    """3 x 3, by tiles.
 
-    def __init__(self, weight: torch.Tensor, dtype: torch.dtype) -> None:
-        super().__init__(weight, dtype)
-        self._tile = TILE[dtype]
-        to_weight, _, _ = _matrices(self._tile, torch.float32)
-        flat = weight.permute(2, 3, 1, 0).reshape(9, -1)
-        self._weight = torch.mm(to_weight, flat).to(dtype).view(-1, self._channels, self._num_output)
+    Args:
+        weight: at each point, (points, C, num_output).
+    """
+
+    def __init__(self, weight: torch.Tensor) -> None:
+        super().__init__(weight.shape[1], weight.shape[2], weight.dtype)
+        self._weight, self._tile = weight, TILE[weight.dtype]
+
+    @classmethod
+    def of(cls, weight: torch.Tensor, dtype: torch.dtype) -> Tiled:
+        """Transform a weight (num_output, C, 3, 3), float32, that stays as it is."""
+        return cls(at_points(weight, dtype).transpose(1, 2).contiguous().to(dtype))
 
     def pays(self, out_height, out_width):
         """Where the top is large enough."""
@@ -54,24 +60,44 @@ class Tiled(Filtering):
         return self._tile * -(-places // (self._tile * out_width))
 
     def _block(self, x, around, bias, relu, begin, out):
-        tile, seen, c, k = self._tile, self._tile + 2, self._channels, self._num_output
-        down, across = -(-out.shape[0] // tile), -(-out.shape[1] // tile)
-        n, points, height, width = down * across, seen * seen, tile * down + 2, tile * across + 2
-        _, to_bottom, to_top = _matrices(tile, self._dtype)
+        tile, c, k = self._tile, self._channels, self._num_output
+        points, down, across = (tile + 2)**2, tiles_of(out.shape[0], tile), tiles_of(out.shape[1], tile)
+        n = down * across
         odd, even = self._two_rooms(points * n * max(c, k))
-        bottom = seen_by(begin, x, around, even[:height * width * c].view(height, width, c))
-        tiles = odd[:points * n * c].view(down, across, seen, seen, c)
-        tiles.copy_(bottom.as_strided(tiles.shape, (tile * width * c, tile * c, width * c, c, 1)))
-        values = even[:points * n * c].view(n, points, c)
-        torch.bmm(to_bottom.expand(n, -1, -1), tiles.view(n, points, c), out=values)
+        values = values_at_points(x, around, begin, tile, down, across, odd, even)
         products = odd[:points * n * k].view(points, n, k)
         torch.bmm(values.transpose(0, 1), self._weight, out=products)
         sums = even[:tile * tile * n * k].view(tile, tile, down, across, k)
-        torch.mm(to_top, products.view(points, -1), out=sums.view(tile * tile, -1))
+        torch.mm(matrices(tile, self._dtype)[2], products.view(points, -1), out=sums.view(tile * tile, -1))
         finish(sums.permute(2, 0, 3, 1, 4), bias, relu, odd, out)
 
 
+def tiles_of(length: int, tile: int) -> int:
+    """Give how many tiles a length takes."""
+    return -(-length // tile)
+
+
+def at_points(weight: torch.Tensor, dtype: torch.dtype, flipped: bool = False,
+              out: torch.Tensor | None = None) -> torch.Tensor:
+    """Transform a weight (num_output, C, 3, 3), float32, for a type's tiles: (points, num_output, C), float32."""
+    to_weight = matrices(TILE[dtype], torch.float32)[0]
+    made = torch.mm(to_weight.flip(1) if flipped else to_weight, weight.reshape(-1, 9).t(), out=out)
+    return made.view(-1, *weight.shape[:2])
+
+
+def values_at_points(x: torch.Tensor, around: Around, begin: int, tile: int, down: int, across: int,
+                     odd: torch.Tensor, even: torch.Tensor) -> torch.Tensor:
+    """Transform what tiles of the top from row `begin` on see of x (H, W, C): (tiles, points, C), in `even`."""
+    c, seen, height, width = x.shape[2], tile + 2, tile * down + 2, tile * across + 2
+    bottom = seen_by(begin, x, around, even[:height * width * c].view(height, width, c))
+    tiles = odd[:down * across * seen * seen * c].view(down, across, seen, seen, c)
+    tiles.copy_(bottom.as_strided(tiles.shape, (tile * width * c, tile * c, width * c, c, 1)))
+    values = even[:tiles.numel()].view(down * across, seen * seen, c)
+    to_bottom = matrices(tile, x.dtype)[1]
+    return torch.bmm(to_bottom.expand(down * across, -1, -1), tiles.view(values.shape), out=values)
+
+
 @functools.cache
-def _matrices(tile: int, dtype: torch.dtype) -> tuple[torch.Tensor, ...]:
+def matrices(tile: int, dtype: torch.dtype) -> tuple[torch.Tensor, ...]:
     """Give the transforms of weights (points, 9), of tiles of the bottom (points, points), to those of the top."""
     return tuple(torch.kron(m, m).to(dtype) for m in transforms(POINTS[tile], 3))

@@ -12,15 +12,22 @@ from collections.abc import Sequence
 import torch
 
 Around = Sequence[tuple[int, int]]  # rows of zeros above and below, columns left and right
-_rooms: list[torch.Tensor] = [torch.empty(0, dtype=torch.uint8)] * 2
+_rooms: dict[str, torch.Tensor] = {}
+
+
+def room(use: str, size: int, dtype: torch.dtype) -> torch.Tensor:
+    """Give memory for so many values, the same at every call with this use. Fresh pages cost more than filling them."""
+    kept, size = _rooms.get(use), size * dtype.itemsize
+    if kept is None or kept.numel() < size:
+        kept = _rooms[use] = torch.empty(-(-size // 8) * 8, dtype=torch.uint8)
+    return kept.view(dtype)
 
 
 class Filtering:
-    """A float32 weight (num_output, C, kh, kw), ready for one way to convolve without stride, dilation and groups."""
+    """A weight, ready for one way to convolve without stride, dilation and groups."""
 
-    def __init__(self, weight: torch.Tensor, dtype: torch.dtype) -> None:
-        self._num_output, self._channels = weight.shape[:2]
-        self._dtype = dtype
+    def __init__(self, channels: int, num_output: int, dtype: torch.dtype) -> None:
+        self._channels, self._num_output, self._dtype = channels, num_output, dtype
 
     def pays(self, out_height: int, out_width: int) -> bool:
         """Tell whether a top of this size takes less time so than as it is."""
@@ -52,12 +59,8 @@ class Filtering:
         raise NotImplementedError
 
     def _two_rooms(self, size: int) -> list[torch.Tensor]:
-        """Memory for a block: its steps read one and write the other. Fresh pages cost more than filling them."""
-        size *= self._dtype.itemsize
-        for i, room in enumerate(_rooms):
-            if room.numel() < size:
-                _rooms[i] = torch.empty(-(-size // 8) * 8, dtype=torch.uint8)
-        return [room.view(self._dtype) for room in _rooms]
+        """Give memory for a block: its steps read the one and write the other in turn."""
+        return [room(use, size, self._dtype) for use in ("odd", "even")]
 
 
 def seen_by(begin: int, x: torch.Tensor, around: Around, out: torch.Tensor) -> torch.Tensor:
@@ -73,10 +76,10 @@ def seen_by(begin: int, x: torch.Tensor, around: Around, out: torch.Tensor) -> t
     return out
 
 
-def finish(sums: torch.Tensor, bias: torch.Tensor | None, relu: bool, room: torch.Tensor, out: torch.Tensor) -> None:
+def finish(sums: torch.Tensor, bias: torch.Tensor | None, relu: bool, free: torch.Tensor, out: torch.Tensor) -> None:
     """Write sums (rows, rows of a tile, tiles, columns of a tile, C), and the bias, into out (rows, columns, C)."""
     rows, tall, tiles, wide, c = sums.shape
-    top = room[:sums.numel()].view(sums.shape)
+    top = free[:sums.numel()].view(sums.shape)
     torch.add(sums, 0 if bias is None else bias, out=top)
     top = top.view(rows * tall, tiles * wide, c)[:out.shape[0], :out.shape[1]]
     if relu:

@@ -52,7 +52,7 @@ class Stripped(Filtering):
     """7 x 7, by strips."""
 
     def __init__(self, weight: torch.Tensor, dtype: torch.dtype) -> None:
-        super().__init__(weight, dtype)
+        super().__init__(weight.shape[1], weight.shape[0], dtype)
         self._taps, begin = weight.shape[2], 0
         self._segments = []
         for taps, points in SEGMENTS[dtype]:
