@@ -30,6 +30,9 @@ def fill(net: caffe.Net) -> None:
     rng = np.random.default_rng(1)
     for name, blobs in net.params.items():
         weights = blobs[0].data
+        if name.startswith("upscore"):
+            weights[...] = 0
+            continue
         std = 0.01 if name.startswith("score") else np.sqrt(2 / weights[0].size)
         rng.standard_normal(out=weights, dtype=np.float32)
         weights *= np.float32(std)

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import torch
 
 SMALL = 1 << 23  # multiplications up to which setting up a convolution kernel takes longer than they do
+PART = 256  # outputs whose products are made in bf16 at a time
 
 
 class Window(NamedTuple):
@@ -52,8 +53,13 @@ def convolve(window: Window, x: torch.Tensor, weight: torch.Tensor, bias: torch.
 
 
 def add_weight_gradient(window: Window, dy: torch.Tensor, x: torch.Tensor, out: torch.Tensor) -> None:
-    """Add the gradient of the weight to `out`."""
-    out.view(out.shape[0], -1).addmm_(_matrix(dy), _windows(window, x).t())
+    """Add the gradient of the weight to `out`; dy and x may be in bf16, and then so is each product."""
+    top, windows, out = _matrix(dy), _windows(window, x).t(), out.view(out.shape[0], -1)
+    if dy.dtype == out.dtype:
+        out.addmm_(top, windows)
+        return
+    for some, sums in zip(top.split(PART), out.split(PART), strict=True):
+        sums.add_(torch.mm(some, windows))
 
 
 def data_gradient(window: Window, dy: torch.Tensor, weight: torch.Tensor, out: torch.Tensor) -> None:

@@ -29,7 +29,7 @@ class ConvolutionLayer(BaseConvolutionLayer):
         way = self._way(weight, x, out, written.serves)
         if way is None:
             super().convolve(x, weight, bias, out)
-        elif self._in_bf16():
+        elif self._in_bf16() and way is not learning:
             y = bf16.room("y", out)
             way.convolve(self._window, bf16.copy("x", x), bf16.copy("weight", weight),
                          None if bias is None else bias.to(torch.bfloat16), y)
@@ -40,6 +40,8 @@ class ConvolutionLayer(BaseConvolutionLayer):
     def add_weight_gradient(self, dy, x, weight, out):
         """Add the gradient of the weight to `out`."""
         if self.any_strides and products.serves(self._window, weight, x, dy):
+            if self._in_bf16():
+                dy, x = bf16.copy("y", dy), bf16.copy("x", x)
             products.add_weight_gradient(self._window, dy, x, out)
         elif self._tiles(weight, x, dy):
             learning.add_weight_gradient(self._window, dy, x, out)
@@ -51,7 +53,7 @@ class ConvolutionLayer(BaseConvolutionLayer):
         way = self._way(weight, out, dy, written.serves_data_gradient)
         if way is None:
             super().data_gradient(dy, x, weight, out)
-        elif self._in_bf16():
+        elif self._in_bf16() and way is not learning:
             dx = bf16.room("x", out)
             way.data_gradient(self._window, bf16.copy("y", dy), bf16.copy("weight", weight), dx)
             out.copy_(dx)
@@ -69,5 +71,6 @@ class ConvolutionLayer(BaseConvolutionLayer):
         return written if is_written(self._window, weight, x, y) else None
 
     def _tiles(self, weight, x, y):
-        """Tell whether tiles convolve faster, over a bottom and a top or their gradients."""
-        return self.any_strides and not self._in_bf16() and learning.serves(self._window, weight, x, y)
+        """Tell whether tiles convolve faster, over a bottom and a top or their gradients; in bf16, than that."""
+        return (self.any_strides and learning.serves(self._window, weight, x, y)
+                and (not self._in_bf16() or learning.beats_bf16(weight, y)))

@@ -33,6 +33,11 @@ def serves(window: Window, weight: torch.Tensor, x: torch.Tensor, y: torch.Tenso
                 for tensor in (x, y)))
 
 
+def beats_bf16(weight: torch.Tensor, y: torch.Tensor) -> bool:
+    """Tell whether it also takes less time than the direct sum in bf16, whose inputs and outputs must be copied."""
+    return min(weight.shape[:2]) >= 256 and y.shape[2] * y.shape[3] >= 4 * FEW
+
+
 def convolve(window: Window, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None,
              out: torch.Tensor) -> None:
     """Write the convolution of x into `out`."""
