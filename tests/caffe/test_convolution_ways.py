@@ -149,3 +149,12 @@ def test_copies_in_bf16_stand_as_their_source_in_kept_memory():
     assert bf16.copy("y", large).data_ptr() != first.data_ptr()
     assert torch.equal(bf16.copy("x", large[:, :, 1:]), large[:, :, 1:].to(torch.bfloat16))
     bf16.forget()
+
+
+def test_the_weight_gradient_of_products_in_bf16(monkeypatch):
+    monkeypatch.setattr(products, "PART", 16)
+    window = WINDOWS[0]
+    x, dy, _, _, weight, _, dw = tensors(window, 1, LAST)
+    gradient = torch.ones_like(weight)
+    products.add_weight_gradient(window, dy.bfloat16(), x.bfloat16(), gradient)
+    assert float((gradient - 1 - dw).abs().max() / dw.abs().max()) < 1e-2
