@@ -75,7 +75,6 @@ class Turns:
         self.parts: dict[str, list[list[float]]] = {}
         self.peaks: dict[str, float] = {}
         self.steps = measure.steps if measure.kind == "step" else 1
-        self.warms = measure.kind == "forward"  # while others run, the kernel may take memory from who waits
         for name, (peer, options) in measure.workers.items():
             reason = PEERS[peer].missing(measure.kind)
             if reason:
@@ -93,8 +92,7 @@ class Turns:
         for name in names[start:] + names[:start]:
             time.sleep(PAUSE)
             try:
-                if self.warms:
-                    self.workers[name].run()
+                self.workers[name].run()  # while others ran, the kernel may have taken memory from who waited
                 reply = self.workers[name].run()
             except BenchError as error:
                 self.out[name] = str(error)

@@ -29,7 +29,7 @@ import torch
 
 import caffe
 from bench import report
-from bench.inputs import MODELS, with_input
+from bench.inputs import MODELS, fill, with_input
 from bench.machine import stamp
 from bench.peers import ROOT, BenchError
 from caffe.proto import caffe_pb2
@@ -89,10 +89,8 @@ def build(name: str, deploy: bool, size: tuple[int, int] | None) -> caffe.Net:
     with tempfile.TemporaryDirectory() as folder:
         write_prototxt(message, Path(folder) / "net.prototxt")
         net = caffe.Net(str(Path(folder) / "net.prototxt"), caffe.TEST if deploy else caffe.TRAIN)
+    fill(net)
     rng = np.random.default_rng(0)
-    for blobs in net.params.values():
-        rng.standard_normal(out=blobs[0].data, dtype=np.float32)
-        blobs[0].data[...] *= np.float32(np.sqrt(2 / max(1, blobs[0].data[0].size)))
     for top, shape in shapes.items():
         if deploy:
             net.blobs[top].reshape(*shape)
