@@ -83,6 +83,8 @@ def text(result: dict) -> str:
 
 def plot(result: dict, path: Path) -> None:
     """Draw time and memory against side and batch, both axes in logarithms."""
+    from matplotlib.ticker import NullLocator
+
     drawn, axes = report.figure(10, 7, 2, 2)
     for row, of in zip(axes, result["series"]):
         points = [p for p in of["points"] if "seconds" in p]
@@ -91,6 +93,12 @@ def plot(result: dict, path: Path) -> None:
             slope = of["exponent_seconds" if what == "seconds" else "exponent_memory"]
             ax.set_title(f"{label}; exponent {slope:.2f}" if slope is not None else label, fontsize=9)
             ax.set_xlabel(of["along"])
+            ax.set_xticks([p[of["along"]] for p in points])
+            for axis, shown in ((ax.xaxis, "{x:g}"), (ax.yaxis, "{x:.2g}")):
+                axis.set_major_formatter(shown)
+            ax.xaxis.set_minor_locator(NullLocator())
+            ax.yaxis.set_minor_formatter("{x:.2g}")
+            ax.tick_params(which="both", labelsize=7)
             ax.grid(True, which="both", alpha=0.3)
     drawn.suptitle(f"{result['net']} forward, {result['date']}, {result['machine']}", fontsize=9)
     report.save(drawn, path)
