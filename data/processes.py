@@ -60,15 +60,12 @@ def spread(work: Callable[[Any], Any], items: Sequence[Any], workers: int) -> It
 
 @contextmanager
 def deaf_to_ctrl_c() -> Iterator[None]:
-    """Start processes that leave Ctrl-C to this one, from their first instruction on."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # signals are not ours to set
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # what is ignored is so in a child, too
+    """Start processes that leave Ctrl-C to this one, from their first instruction on; one that comes meanwhile waits."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # what is blocked is so in a child, too
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _as_worker(parent: int) -> None:

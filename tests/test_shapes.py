@@ -194,13 +194,19 @@ def test_stopped_run_leaves_whole_files_and_goes_on(tmp_path, made, sent):
 
 
 def test_workers_are_deaf_to_ctrl_c_from_their_start():
-    before = signal.getsignal(signal.SIGINT)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
     with processes.deaf_to_ctrl_c():
-        code = "import signal; print(signal.getsignal(signal.SIGINT) is signal.SIG_IGN)"
+        code = "import signal; print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []))"
         said = subprocess.run([sys.executable, "-c", code], text=True, capture_output=True).stdout
-    assert said == "True\n" and signal.getsignal(signal.SIGINT) is before
+    assert said == "True\n" and signal.pthread_sigmask(signal.SIG_BLOCK, []) == before
 
 
+def test_ctrl_c_while_workers_start_is_not_lost():
+    reached = False
+    with pytest.raises(KeyboardInterrupt), processes.deaf_to_ctrl_c():
+        signal.raise_signal(signal.SIGINT)  # to this thread
+        reached = True
+    assert reached
 
 
 def test_full_disk_leaves_the_old_file_and_no_part(tmp_path):
