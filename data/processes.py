@@ -60,7 +60,7 @@ def spread(work: Callable[[Any], Any], items: Sequence[Any], workers: int) -> It
 
 @contextmanager
 def deaf_to_ctrl_c() -> Iterator[None]:
-    """Start processes that leave Ctrl-C to this one, from their first instruction on; one that comes meanwhile waits."""
+    """Start processes that leave Ctrl-C to this one, from their first instruction on; one that comes now waits."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # what is blocked is so in a child, too
     try:
         yield
