@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import random
 import signal
@@ -35,7 +36,8 @@ def start(*words: str) -> subprocess.Popen:
     """Start a module of the toolkit from the root of the checkout."""
     command = [sys.executable, "-m", *words]
     pipe = subprocess.PIPE
-    return subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True)
+    hears = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a job in the background hears no Ctrl-C
+    return subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True, preexec_fn=hears)
 
 
 @pytest.fixture(scope="module")
@@ -201,7 +203,14 @@ def test_workers_are_deaf_to_ctrl_c_from_their_start():
     assert said == "True\n" and signal.pthread_sigmask(signal.SIG_BLOCK, []) == before
 
 
-def test_ctrl_c_while_workers_start_is_not_lost():
+@pytest.fixture
+def hears_ctrl_c():
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_while_workers_start_is_not_lost(hears_ctrl_c):
     reached = False
     with pytest.raises(KeyboardInterrupt), processes.deaf_to_ctrl_c():
         signal.raise_signal(signal.SIGINT)  # to this thread
