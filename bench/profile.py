@@ -4,8 +4,8 @@ In:   a net of models/: its train.prototxt with an Input in place of the data la
 Out:  a table and a plot: milliseconds of each layer forward and backward, and the GFLOP/s it reaches beside those of
       a matrix product and of a convolution in the same process; PROFILE-NAME.json and .png beside bench's results.
 Not here: counting operations (caffe.tools.flops: with every product with zero, so more than the peak is possible
-      where padding is not computed). A TEST net runs layer by layer here; the last line is a whole pass, as a user
-      gets it.
+      where padding is not computed, or tiles take fewer products). A TEST net runs layer by layer here; the last
+      line is a whole pass, as a user gets it.
 """
 
 from __future__ import annotations
