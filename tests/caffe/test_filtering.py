@@ -103,7 +103,7 @@ TOPS = ("fc6", "strided", "dilated", "grouped")
 def test_small_tops_are_summed_directly():
     way = tiles.Tiled.of(torch.zeros(128, 64, 3, 3), torch.float32)
     assert way.pays(100, 100) and not way.pays(50, 100)
-    assert not tiles.Tiled.of(torch.zeros(1024, 1024, 3, 3), torch.float32).pays(15, 15)
+    assert tiles.Tiled.of(torch.zeros(256, 256, 3, 3), torch.float32).pays(2, 2)
 
 
 @pytest.mark.parametrize("size", [(40, 50), (61, 47), (1, 1)])
@@ -160,3 +160,31 @@ def test_which_layers_learn_by_tiles():
     assert not serves(side=50) and not serves(channels=63) and not serves(layout=torch.contiguous_format)
     assert not serves(((3, 3), (2, 2), (1, 1), (1, 1))) and not serves(((3, 3), (1, 1), (1, 1), (2, 2)))
     assert not serves(((3, 3), (1, 1), (3, 3), (1, 1)))
+
+
+@pytest.mark.parametrize("precision, bound", [("fp32", 1e-5), ("bf16", 2e-2)])
+def test_pixels_run_as_a_product(tmp_path, precision, bound):
+    head, _, _ = NET.partition('layer { name: "strided"')
+    (tmp_path / "net.prototxt").write_text(head + """
+layer { name: "fc7" type: "Convolution" bottom: "fc6" top: "fc7" convolution_param {
+  num_output: 40 kernel_size: 1 weight_filler { type: "msra" } bias_filler { type: "uniform" } } }
+layer { name: "r7" type: "ReLU" bottom: "fc7" top: "fc7" }
+layer { name: "score" type: "Convolution" bottom: "fc7" top: "score" convolution_param {
+  num_output: 5 kernel_size: 1 weight_filler { type: "msra" } bias_term: false } }""")
+    caffe.set_random_seed(1)
+    net = caffe.Net(str(tmp_path / "net.prototxt"), caffe.TEST)
+    net.blobs["data"].data[...] = np.random.RandomState(0).randn(1, 3, 40, 50)
+    common.set_plans(False)
+    want = net.forward()["score"].copy()
+    common.set_plans(True)
+    if precision == "bf16" and not common.has_bf16():
+        pytest.skip("this CPU has no bf16")
+    caffe.set_precision(precision)
+    try:
+        got = net.forward()["score"].copy()
+        used = [step.layer.layer_param.name for part in net._plan._segments for step in part.program.steps
+                if getattr(step, "_pixel", False)]
+    finally:
+        caffe.set_precision("fp32")
+    assert used == ["fc7", "score"]
+    assert np.abs(got - want).max() <= bound * np.abs(want).max()

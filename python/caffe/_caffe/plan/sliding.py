@@ -70,6 +70,7 @@ class Convolve(Sliding):
         self._weight = torch.empty(0)
         self._packed: torch.Tensor | None = None
         self._filtering: Filtering | None = None
+        self._pixel = False  # every place is a product of its own
 
     def pack(self) -> None:
         """Take the present weights."""
@@ -80,7 +81,10 @@ class Convolve(Sliding):
                 if plain and serves(weight, dtype)]
         self._filtering = ways[0](weight, dtype) if ways else None
         self._weight, self._packed = weight.to(dtype), None
-        if self._filtering is None and _PACKS and weight.numel() >= 1 << 10:
+        self._pixel = plain and strips.HAS_LINEAR and [*self.layer.kernel, *self.layer.pad] == [1, 1, 0, 0]
+        if self._pixel:
+            self._packed = torch.ops.mkldnn._reorder_linear_weight(self._weight.flatten(1))
+        elif self._filtering is None and _PACKS and weight.numel() >= 1 << 10:
             size = [1, self.layer.channels, *(w.extent + 31 for w in self.windows)]  # any will do, but none is slow
             self._packed = torch.ops.mkldnn._reorder_convolution_weight(
                 self._weight, [0, 0], self.layer.stride, self.layer.dilation, self.layer.group, size)
@@ -112,6 +116,11 @@ class Convolve(Sliding):
         layer = self.layer
         x = x.to(self._weight.dtype).contiguous(memory_format=torch.channels_last)
         bias = self._bias()
+        if self._pixel:
+            places = x.permute(0, 2, 3, 1)
+            y = torch.ops.mkldnn._linear_pointwise(places.reshape(-1, x.shape[1]), self._packed, bias,
+                                                   "relu" if self.relu else "none", [], "")
+            return y.view(*places.shape[:3], -1).permute(0, 3, 1, 2)
         if self._packed is not None and out is None:
             return torch.ops.mkldnn._convolution_pointwise(
                 x, self._packed, bias, pad, layer.stride, layer.dilation, layer.group,

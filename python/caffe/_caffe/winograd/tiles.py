@@ -24,7 +24,7 @@ POINTS = {4: (Fraction(0), Fraction(3, 4), Fraction(-3, 4), Fraction(3, 2), Frac
           2: (Fraction(0), Fraction(1), Fraction(-1))}  # by the places of the top that a tile has along one axis
 TILE = {torch.float32: 4, torch.bfloat16: 2}
 CHANNELS = {torch.float32: 64, torch.bfloat16: 256}  # from which the products outweigh the transforms
-FEW = 256  # places of a top, below which reading the larger weight takes longer than the products saved
+LARGE = 1 << 16  # channels in times out, from which the usual kernel takes longer: it orders the weight first
 LEAST = 1 << 26  # products of channels and places, below which the direct sum is done before the transforms are
 
 
@@ -51,9 +51,9 @@ class Tiled(Filtering):
         return cls(at_points(weight, dtype).transpose(1, 2).contiguous().to(dtype))
 
     def pays(self, out_height, out_width):
-        """Where the top is large enough."""
-        places = out_height * out_width
-        return places >= FEW and self._channels * self._num_output * places >= LEAST
+        """Where the top or the weight is large enough."""
+        work = self._channels * self._num_output
+        return work >= LARGE or work * out_height * out_width >= LEAST
 
     def _rows(self, out_width):
         places = 4096 if self._channels < 128 else max(2048, 8 * self._channels)  # at a time
