@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 
 import numpy as np
@@ -64,6 +65,13 @@ def test_batches_and_blocks(relu, monkeypatch):
     assert worst(tiles.Tiled.of, 3, torch.float32, (70, 33, NONE), 2, relu, 128, 256) < 5e-6
     monkeypatch.setattr(strips, "BLOCK", 20)
     assert worst(strips.Stripped, 7, torch.float32, (40, 20, NONE), 2, relu) < 5e-6
+
+
+def test_threads_do_not_write_into_each_others_memory():
+    sizes = [(40, 30 + 7 * i, NONE) for i in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        errors = list(pool.map(lambda size: worst(tiles.Tiled.of, 3, torch.float32, size), sizes * 8))
+    assert max(errors) < 5e-6
 
 
 def test_which_convolutions_serve():

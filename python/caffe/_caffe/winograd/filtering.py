@@ -7,19 +7,21 @@ Not here: the arithmetic of a block (tiles, strips), the transforms (cook_toom).
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 
 import torch
 
 Around = Sequence[tuple[int, int]]  # rows of zeros above and below, columns left and right
-_rooms: dict[str, torch.Tensor] = {}
+_of_this_thread = threading.local()
 
 
 def room(use: str, size: int, dtype: torch.dtype) -> torch.Tensor:
-    """Give memory for so many values, the same at every call with this use. Fresh pages cost more than filling them."""
-    kept, size = _rooms.get(use), size * dtype.itemsize
+    """Give memory for so many values, a thread's own, the same for each use. Fresh pages cost more than filling."""
+    rooms, size = _of_this_thread.__dict__, size * dtype.itemsize
+    kept = rooms.get(use)
     if kept is None or kept.numel() < size:
-        kept = _rooms[use] = torch.empty(-(-size // 8) * 8, dtype=torch.uint8)
+        kept = rooms[use] = torch.empty(-(-size // 8) * 8, dtype=torch.uint8)
     return kept.view(dtype)
 
 
