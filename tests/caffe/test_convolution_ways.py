@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import caffe
-from caffe._caffe import bf16, common, products, written
+from caffe._caffe import bf16, common, kept, products, written
 from caffe._caffe.products import Window
 
 has_kernel = pytest.mark.skipif(not written._HAS_KERNEL, reason="this torch has no kernel that writes into a tensor")
@@ -140,7 +140,7 @@ def run(path) -> list[np.ndarray]:
 
 @pytest.mark.skipif(not common.has_bf16(), reason="this CPU has no bf16")
 def test_copies_in_bf16_stand_as_their_source_in_kept_memory():
-    bf16.forget()
+    kept.forget()
     large = torch.randn(2, 3, 4, 5).contiguous(memory_format=LAST)
     first = bf16.copy("x", large)
     assert torch.equal(first, large.to(torch.bfloat16)) and first.stride() == large.stride()
@@ -148,7 +148,7 @@ def test_copies_in_bf16_stand_as_their_source_in_kept_memory():
     assert second.data_ptr() == first.data_ptr() and torch.equal(second, large[:1].to(torch.bfloat16))
     assert bf16.copy("y", large).data_ptr() != first.data_ptr()
     assert torch.equal(bf16.copy("x", large[:, :, 1:]), large[:, :, 1:].to(torch.bfloat16))
-    bf16.forget()
+    kept.forget()
 
 
 def test_the_weight_gradient_of_products_in_bf16(monkeypatch):

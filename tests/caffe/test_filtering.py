@@ -12,7 +12,7 @@ import torch
 import caffe
 from caffe._caffe import common
 from caffe._caffe.products import Window
-from caffe._caffe.winograd import learning, strips, tiles
+from caffe._caffe.winograd import learning, tiles, ways
 from caffe._caffe.winograd.cook_toom import transforms
 
 NONE = ((0, 0), (0, 0))
@@ -26,7 +26,7 @@ def direct(x, weight, bias, around, relu):
     return y.clamp_min(0) if relu else y
 
 
-def worst(make, kernel, dtype, size, n=1, relu=False, channels=130, num_output=140):
+def worst(kernel, dtype, size, n=1, relu=False, channels=130, num_output=140):
     """The largest error, relative to the largest value."""
     generator = torch.Generator().manual_seed(0)
     height, width, around = size
@@ -35,7 +35,7 @@ def worst(make, kernel, dtype, size, n=1, relu=False, channels=130, num_output=1
     bias = torch.randn(num_output, generator=generator).to(dtype)
     want = direct(x, weight, bias, around, relu)
     out = torch.full(want.shape, 7.0, dtype=dtype).contiguous(memory_format=torch.channels_last)
-    make(weight, dtype).convolve(x.contiguous(memory_format=torch.channels_last), around, bias, relu, out)
+    tiles.ready(weight, dtype).convolve(x.contiguous(memory_format=torch.channels_last), around, bias, relu, out)
     return float((out - want).abs().max() / want.abs().max())
 
 
@@ -49,40 +49,45 @@ def test_transforms_make_the_products_of_polynomials(points, taps):
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_tiles(size):
-    assert worst(tiles.Tiled.of, 3, torch.float32, size) < 5e-6
-    assert worst(tiles.Tiled.of, 3, torch.bfloat16, size) < 1e-2
-
-
-@pytest.mark.parametrize("size", SIZES)
-def test_strips(size):
-    assert worst(strips.Stripped, 7, torch.float32, size) < 5e-6
-    assert worst(strips.Stripped, 7, torch.bfloat16, size) < 2e-2
+@pytest.mark.parametrize("kernel", [3, 7])
+def test_tiles(kernel, size):
+    assert worst(kernel, torch.float32, size) < 5e-6
+    assert worst(kernel, torch.bfloat16, size) < 1.5e-2
 
 
 @pytest.mark.parametrize("relu", [False, True])
 def test_batches_and_blocks(relu, monkeypatch):
-    assert worst(tiles.Tiled.of, 3, torch.float32, (70, 33, NONE), 2, relu, 128, 256) < 5e-6
-    monkeypatch.setattr(strips, "BLOCK", 20)
-    assert worst(strips.Stripped, 7, torch.float32, (40, 20, NONE), 2, relu) < 5e-6
+    monkeypatch.setattr(tiles, "AT_ONCE", {torch.float32: 20, torch.bfloat16: 20})
+    assert worst(3, torch.float32, (70, 33, NONE), 2, relu, 128, 256) < 5e-6
+    assert worst(7, torch.float32, (40, 20, NONE), 2, relu) < 5e-6
+    assert worst(7, torch.bfloat16, (40, 20, NONE), 2, relu) < 1.5e-2
 
 
 def test_threads_do_not_write_into_each_others_memory():
     sizes = [(40, 30 + 7 * i, NONE) for i in range(4)]
     with ThreadPoolExecutor(4) as pool:
-        errors = list(pool.map(lambda size: worst(tiles.Tiled.of, 3, torch.float32, size), sizes * 8))
+        errors = list(pool.map(lambda size: worst(3, torch.float32, size), sizes * 8))
     assert max(errors) < 5e-6
 
 
+@pytest.mark.parametrize("segments", [axis[1] for (_, dtype), axes in ways.WAYS.items() if dtype == torch.bfloat16
+                                      for axis in axes])
+def test_bf16_holds_the_transforms_exactly(segments):
+    for taps, points in segments:
+        for matrix in transforms([Fraction(p) for p in points.split()], taps)[1:]:
+            both = torch.kron(matrix, matrix)
+            assert torch.equal(both, both.bfloat16().double())
+
+
 def test_which_convolutions_serve():
-    for way, kernel, least in ((tiles, 3, 64), (strips, 7, 128)):
-        assert way.serves(torch.empty(least, least, kernel, kernel), torch.float32)
-        assert not way.serves(torch.empty(least, least - 1, kernel, kernel), torch.float32)
-        assert not way.serves(torch.empty(least, least, kernel, 5), torch.float32)
-        assert not way.serves(torch.empty(least, least, kernel, kernel), torch.float64)
-    assert tiles.serves(torch.empty(256, 256, 3, 3), torch.bfloat16)
-    assert not tiles.serves(torch.empty(255, 256, 3, 3), torch.bfloat16)
-    assert strips.serves(torch.empty(128, 128, 7, 7), torch.bfloat16)
+    for kernel, least in ((3, 64), (7, 128)):
+        assert tiles.serves(torch.empty(least, least, kernel, kernel), torch.float32)
+        assert not tiles.serves(torch.empty(least, least - 1, kernel, kernel), torch.float32)
+        assert not tiles.serves(torch.empty(least, least, kernel, 5), torch.float32)
+        assert not tiles.serves(torch.empty(least, least, kernel, kernel), torch.float64)
+    assert tiles.serves(torch.empty(64, 128, 3, 3), torch.bfloat16)
+    assert not tiles.serves(torch.empty(64, 127, 3, 3), torch.bfloat16)
+    assert tiles.serves(torch.empty(128, 128, 7, 7), torch.bfloat16)
 
 
 NET = """
@@ -109,9 +114,9 @@ TOPS = ("fc6", "strided", "dilated", "grouped")
 
 
 def test_small_tops_are_summed_directly():
-    way = tiles.Tiled.of(torch.zeros(128, 64, 3, 3), torch.float32)
+    way = tiles.ready(torch.zeros(128, 64, 3, 3), torch.float32)
     assert way.pays(100, 100) and not way.pays(50, 100)
-    assert tiles.Tiled.of(torch.zeros(256, 256, 3, 3), torch.float32).pays(2, 2)
+    assert tiles.ready(torch.zeros(256, 256, 3, 3), torch.float32).pays(2, 2)
 
 
 @pytest.mark.parametrize("size", [(40, 50), (61, 47), (1, 1)])
@@ -129,14 +134,15 @@ def test_a_net_gives_what_it_gives_by_layers(tmp_path, size, monkeypatch):
     net.forward()
     used = {step.layer.layer_param.name: type(step._filtering).__name__ for part in net._plan._segments
             for step in part.program.steps if getattr(step, "_filtering", None)}
-    assert used == {"c2": "Tiled", "c3": "Tiled", "fc6": "Stripped"}
+    assert used == {"c2": "Tiled", "c3": "Tiled", "fc6": "Packed"}
     for top in TOPS:
         assert np.abs(net.blobs[top].data - want[top]).max() <= 1e-5 * np.abs(want[top]).max()
 
 
 @pytest.mark.parametrize("pad", [[1, 1], [0, 2]])
 @pytest.mark.parametrize(("n", "channels", "num_output"), [(1, 70, 130), (2, 130, 70)])
-def test_layers_that_learn(pad, n, channels, num_output):
+@pytest.mark.parametrize(("dtype", "bound"), [(torch.float32, 5e-6), (torch.bfloat16, 1.5e-2)])
+def test_layers_that_learn(pad, n, channels, num_output, dtype, bound):
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(n, channels, 81, 102, generator=generator).clamp_min(0)
     weight = torch.randn(num_output, channels, 3, 3, generator=generator) / (9 * channels) ** 0.5
@@ -150,19 +156,19 @@ def test_layers_that_learn(pad, n, channels, num_output):
     last = torch.channels_last
     x, dy = x.contiguous(memory_format=last), dy.contiguous(memory_format=last)
     out, back, gradient = torch.full_like(dy, 9), torch.full_like(x, 9), torch.full_like(weight, 0.5)
-    assert learning.serves(window, weight, x, out)
-    learning.convolve(window, x, weight, bias, out)
-    learning.data_gradient(window, dy, weight, back)
-    learning.add_weight_gradient(window, dy, x, gradient)
+    assert learning.serves(window, weight, x, out, dtype)
+    learning.convolve(window, x, weight, bias, out, dtype)
+    learning.data_gradient(window, dy, weight, back, dtype)
+    learning.add_weight_gradient(window, dy, x, gradient, dtype)
     for got, want in ((out, y.detach()), (back, dx), (gradient - 0.5, dw)):
-        assert float((got - want).abs().max() / want.abs().max()) < 5e-6
+        assert float((got - want).abs().max() / want.abs().max()) < bound
 
 
 def test_which_layers_learn_by_tiles():
     def serves(window=((3, 3), (1, 1), (1, 1), (1, 1)), channels=128, side=70, layout=torch.channels_last):
         y = torch.empty(1, 128, side, side).contiguous(memory_format=layout)
         x = torch.empty(1, channels, side, side).contiguous(memory_format=layout)
-        return learning.serves(Window(*window), torch.empty(128, channels, 3, 3), x, y)
+        return learning.serves(Window(*window), torch.empty(128, channels, 3, 3), x, y, torch.float32)
 
     assert serves()
     assert not serves(side=50) and not serves(channels=63) and not serves(layout=torch.contiguous_format)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 
 import torch
 
-from . import bf16, log
+from . import kept, log
 from .errors import CaffeError
 from .rng import RNG
 
@@ -119,7 +119,7 @@ def set_precision(precision: str) -> None:
                          "BF16, or AMX) nor on a GPU; stay with 'fp32'")
     if precision != _state.precision:
         log.info(f"Precision of convolutions: {precision}", "common.py:1")
-    bf16.forget()
+    kept.forget()
     _state.precision = precision
 
 

@@ -26,10 +26,13 @@ class ConvolutionLayer(BaseConvolutionLayer):
 
     def convolve(self, x, weight, bias, out):
         """Write the convolution of one bottom into `out`."""
+        if self._tiles(weight, x, out):
+            learning.convolve(self._window, x, weight, bias, out, self._dtype())
+            return
         way = self._way(weight, x, out, written.serves)
         if way is None:
             super().convolve(x, weight, bias, out)
-        elif self._in_bf16() and way is not learning:
+        elif self._in_bf16():
             y = bf16.room("y", out)
             way.convolve(self._window, bf16.copy("x", x), bf16.copy("weight", weight),
                          None if bias is None else bias.to(torch.bfloat16), y)
@@ -39,21 +42,24 @@ class ConvolutionLayer(BaseConvolutionLayer):
 
     def add_weight_gradient(self, dy, x, weight, out):
         """Add the gradient of the weight to `out`."""
-        if self.any_strides and products.serves(self._window, weight, x, dy):
+        if self._tiles(weight, x, dy):
+            learning.add_weight_gradient(self._window, dy, x, out, self._dtype())
+        elif self.any_strides and products.serves(self._window, weight, x, dy):
             if self._in_bf16():
                 dy, x = bf16.copy("y", dy), bf16.copy("x", x)
             products.add_weight_gradient(self._window, dy, x, out)
-        elif self._tiles(weight, x, dy):
-            learning.add_weight_gradient(self._window, dy, x, out)
         else:
             super().add_weight_gradient(dy, x, weight, out)
 
     def data_gradient(self, dy, x, weight, out):
         """Write the gradient of a bottom into `out`; x gives only the shape."""
+        if self._tiles(weight, out, dy):
+            learning.data_gradient(self._window, dy, weight, out, self._dtype())
+            return
         way = self._way(weight, out, dy, written.serves_data_gradient)
         if way is None:
             super().data_gradient(dy, x, weight, out)
-        elif self._in_bf16() and way is not learning:
+        elif self._in_bf16():
             dx = bf16.room("x", out)
             way.data_gradient(self._window, bf16.copy("y", dy), bf16.copy("weight", weight), dx)
             out.copy_(dx)
@@ -66,11 +72,12 @@ class ConvolutionLayer(BaseConvolutionLayer):
             return None
         if products.serves(self._window, weight, x, y):
             return products
-        if self._tiles(weight, x, y):
-            return learning
         return written if is_written(self._window, weight, x, y) else None
 
     def _tiles(self, weight, x, y):
-        """Tell whether tiles convolve faster, over a bottom and a top or their gradients; in bf16, than that."""
-        return (self.any_strides and learning.serves(self._window, weight, x, y)
-                and (not self._in_bf16() or learning.beats_bf16(weight, y)))
+        """Tell whether tiles convolve fastest, over a bottom and a top or their gradients."""
+        return (self.any_strides and not products.serves(self._window, weight, x, y)
+                and learning.serves(self._window, weight, x, y, self._dtype()))
+
+    def _dtype(self):
+        return torch.bfloat16 if self._in_bf16() else torch.float32

@@ -11,8 +11,7 @@ from typing import Any
 import torch
 
 from .. import common
-from ..winograd import strips, tiles
-from ..winograd.filtering import Filtering
+from ..winograd import tiles
 from .reach import Window, meet
 from .step import Area, Reaches, Step
 
@@ -69,7 +68,7 @@ class Convolve(Sliding):
         self.wide = layer.channels >= MANY
         self._weight = torch.empty(0)
         self._packed: torch.Tensor | None = None
-        self._filtering: Filtering | None = None
+        self._filtering: tiles.Tiled | None = None
         self._pixel = False  # every place is a product of its own
 
     def pack(self) -> None:
@@ -77,11 +76,9 @@ class Convolve(Sliding):
         weight = self.layer.blobs[0].read_data()
         dtype = torch.bfloat16 if common.precision() == "bf16" else torch.float32
         plain = [*self.layer.stride, *self.layer.dilation, self.layer.group] == [1] * 5
-        ways = [make for serves, make in ((tiles.serves, tiles.Tiled.of), (strips.serves, strips.Stripped))
-                if plain and serves(weight, dtype)]
-        self._filtering = ways[0](weight, dtype) if ways else None
+        self._filtering = tiles.ready(weight, dtype) if plain and tiles.serves(weight, dtype) else None
         self._weight, self._packed = weight.to(dtype), None
-        self._pixel = plain and strips.HAS_LINEAR and [*self.layer.kernel, *self.layer.pad] == [1, 1, 0, 0]
+        self._pixel = plain and tiles.HAS_LINEAR and [*self.layer.kernel, *self.layer.pad] == [1, 1, 0, 0]
         if self._pixel:
             self._packed = torch.ops.mkldnn._reorder_linear_weight(self._weight.flatten(1))
         elif self._filtering is None and _PACKS and weight.numel() >= 1 << 10:
@@ -95,7 +92,7 @@ class Convolve(Sliding):
         sides = [end - begin for begin, end in area]
         if self._filtering is not None and self._filtering.pays(*sides):
             out = space.take((x.shape[0], self.layer.num_output, *sides), self._weight.dtype)
-            self._filtering.convolve(x.to(out.dtype), self.beyond(area, below[0]), self._bias(), self.relu, out)
+            self._filtering.convolve(x, self.beyond(area, below[0]), self._bias(), self.relu, out)
             return out
         if area == tuple((0, n) for n in self.lengths([[r.length for r in below[0]]])):
             pad = self.layer.pad
