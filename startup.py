@@ -111,6 +111,8 @@ def tool(name: str) -> int:
 def select_device(gpu: int | None) -> None:
     """Set caffe to the CPU (None) or to one GPU, never to anything but what was asked for.
 
+    On the CPU it prints how many threads convolutions use, where this Caffe can tell.
+
     Args:
         gpu: CUDA device number from 0, or None.
 
@@ -122,6 +124,8 @@ def select_device(gpu: int | None) -> None:
 
     if gpu is None:
         caffe.set_mode_cpu()
+        if hasattr(caffe, "choose_threads"):
+            print(f"convolutions with {caffe.choose_threads()}")
         return
     remedy = "leave --gpu (GPU=) out to work on the CPU"
     if gpu < 0:

@@ -23,7 +23,7 @@ from bench import report
 from bench.machine import stamp
 from bench.measure import WARM, run
 from bench.measures import MEASURES, Measure, quick
-from bench.peers import PEERS, ROOT, BenchError
+from bench.peers import PEERS, ROOT, BenchError, say_threads
 
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -80,6 +80,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     folder = args.out or (ROOT / "output" / "bench" if args.quick else report.RESULTS)
     results = []
     where = stamp()
+    if not args.table:
+        say_threads()
     for measure in [] if args.table else MEASURES:
         if args.names and measure.name not in args.names:
             continue

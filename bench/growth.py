@@ -26,7 +26,7 @@ import numpy as np
 from bench import report
 from bench.machine import stamp
 from bench.measure import of_ours
-from bench.peers import PEERS, ROOT, BenchError, Worker, threads
+from bench.peers import PEERS, ROOT, BenchError, Worker, say_threads, threads
 
 SIDES, BATCHES, BATCH_SIDE = (128, 192, 256, 384, 500, 750, 1000, 1414, 2000), (1, 2, 4, 8), 500
 
@@ -117,6 +117,7 @@ def main(argv: list[str] | None = None) -> int:
     net = args.net or ("shapes-fcn8s" if args.quick else "voc-fcn8s")
     if not (ROOT / "models" / net / "deploy.prototxt").exists():
         raise BenchError(f"net '{net}': no deploy.prototxt in models/{net}")
+    say_threads()
     sides = args.sides or ((32, 64) if args.quick else SIDES)
     batches, batch_side = args.batches or ((1, 2) if args.quick else BATCHES), 32 if args.quick else BATCH_SIDE
     folder = args.out or (ROOT / "output" / "bench" if args.quick else report.RESULTS)

@@ -51,8 +51,15 @@ PEERS = {
 
 
 def threads() -> int:
-    """Return how many threads each peer gets: the cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Return how many threads each peer gets: the physical cores that this process may use."""
+    from caffe._caffe.threads import physical_cores
+
+    return physical_cores()
+
+
+def say_threads() -> None:
+    """Print on stderr how many threads each peer gets."""
+    print(f"each peer computes with {threads()} threads: physical cores that this process may use", file=sys.stderr)
 
 
 def environment(peer: Peer, count: int) -> dict[str, str]:

@@ -166,6 +166,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     size = tuple(map(int, args.size.split("x"))) if args.size else (64, 64) if args.quick else None
     runs = 1 if args.quick else args.runs
+    print(f"convolutions with {caffe.choose_threads()}", file=sys.stderr)
     net = build(args.net, args.deploy, size)
     rows = layers(net, not args.deploy, runs)
     whole = best(net.forward if args.deploy else lambda: (net.forward(), net.backward()), runs)

@@ -76,6 +76,18 @@ def test_no_gpu_is_a_message_never_the_cpu(monkeypatch):
     startup.select_device(None)
 
 
+def test_threads_are_said_where_the_cpu_computes(monkeypatch, capsys):
+    import caffe
+
+    monkeypatch.setenv("CAFFE_STRICT_GPU", "1")  # so that it is taken back
+    monkeypatch.setattr(caffe, "choose_threads", lambda: "3 threads (why)", raising=False)
+    startup.select_device(None)
+    assert capsys.readouterr().out == "convolutions with 3 threads (why)\n"
+    monkeypatch.delattr(caffe, "choose_threads")  # genuine Caffe
+    startup.select_device(None)
+    assert capsys.readouterr().out == ""
+
+
 def test_another_precision_is_chosen_aloud_or_refused(monkeypatch, capsys):
     import caffe
 

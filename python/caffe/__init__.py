@@ -27,6 +27,7 @@ from ._caffe.layer import Layer
 from ._caffe.layer_factory import layer_type_list
 from ._caffe.log import init_log, log
 from ._caffe.parallel import NCCL, has_nccl
+from ._caffe.threads import choose as choose_threads
 from ._caffe.timer import Timer
 from ._caffe.torch_layer import register_torch_layer
 from .classifier import Classifier
@@ -49,9 +50,9 @@ __version__ = "1.0.0"
 __all__ = [
     "AdaDeltaSolver", "AdaGradSolver", "AdamSolver", "Blob", "CaffeError", "Classifier", "Detector", "Layer",
     "LayerError", "LayerParameter", "NCCL", "NesterovSolver", "Net", "NetError", "NetSpec", "ProtoError",
-    "RMSPropSolver", "SGDSolver", "SolverError", "SolverParameter", "TEST", "TRAIN", "Timer", "coord_map", "draw",
-    "get_solver", "has_nccl", "init_log", "io", "layer_type_list", "layers", "log", "net_spec", "params",
-    "register_torch_layer", "set_device", "set_mode_cpu", "set_mode_gpu", "set_multiprocess", "set_plans",
+    "RMSPropSolver", "SGDSolver", "SolverError", "SolverParameter", "TEST", "TRAIN", "Timer", "choose_threads",
+    "coord_map", "draw", "get_solver", "has_nccl", "init_log", "io", "layer_type_list", "layers", "log", "net_spec",
+    "params", "register_torch_layer", "set_device", "set_mode_cpu", "set_mode_gpu", "set_multiprocess", "set_plans",
     "set_precision", "set_random_seed", "set_solver_count", "set_solver_rank", "solver_count", "solver_rank",
     "to_proto",
 ]

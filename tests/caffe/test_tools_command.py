@@ -135,6 +135,7 @@ def test_no_gpu_is_no_quiet_cpu(capsys, argv, monkeypatch):
 
 
 def test_a_solver_for_gpus_warns_and_goes_on(capsys, folder, monkeypatch):
+    monkeypatch.delenv("CAFFE_STRICT_GPU", raising=False)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.setattr(caffe._caffe.common._state, "warned", False)
     (folder / "solver.prototxt").write_text(tool_nets.SOLVER % (2, "solver_mode: GPU"))

@@ -69,6 +69,8 @@ def _choose_device(options: SimpleNamespace, param: Any) -> None:
         common.set_device(max(param.device_id, 0))
         common.set_mode_gpu()
         log.info(f"Using {common.device()}, as the solver says", "caffe.cpp:218")
+        if common.device().type == "cpu":
+            gpus.say_threads()
     else:
         gpus.select([])
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import torch
 
-from .._caffe import common, log
+from .._caffe import common, log, threads
 from .._caffe.errors import CaffeError
 
 
@@ -47,6 +47,7 @@ def select(numbers: list[int]) -> None:
     """
     if not numbers:
         log.info("Use CPU.", "caffe.cpp:211")
+        say_threads()
         common.set_mode_cpu()
         return
     if len(numbers) > 1:
@@ -56,3 +57,8 @@ def select(numbers: list[int]) -> None:
     log.info(f"GPU {numbers[0]}: {torch.cuda.get_device_name(numbers[0])}", "caffe.cpp:223")
     common.set_device(numbers[0])
     common.set_mode_gpu()
+
+
+def say_threads() -> None:
+    """Compute with the threads that fit this process, and log how many."""
+    log.info(f"Convolutions with {threads.choose()}", "threads.py:1")

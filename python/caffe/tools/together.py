@@ -17,6 +17,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from .._caffe.errors import CaffeError
+from .._caffe.threads import physical_cores
 from .entry import tool
 
 _PATIENCE = 10  # seconds that a process has to end when asked to
@@ -33,7 +34,7 @@ def in_processes(function: Callable[..., Any], count: int, *args: Any) -> int:
     """
     # Caffe: forks. A CUDA context survives no fork, and threads of this process would be missing in the new ones.
     context = multiprocessing.get_context("spawn")
-    share = max(1, (os.cpu_count() or 1) // count)
+    share = max(1, physical_cores() // count)
     os.environ.setdefault("OMP_NUM_THREADS", str(share))  # so that the processes do not trample each other
     processes = [context.Process(target=_run, args=(function, *args, rank, count)) for rank in range(count)]
     try:
