@@ -97,7 +97,16 @@ class Net(NetFace, NetWeights):
         return (common.plans() and common.device() is common.CPU and not self.debug_info
                 and not self._hooks["before_forward"] and not self._hooks["after_forward"])
 
+    def forward_losses(self) -> list[Any]:
+        """Run all layers; return their weighted losses, not added up: on a device scalars of their own, not awaited."""
+        if self._plan is not None and self._serves_plan():
+            return [self.forward_from_to(0, len(self.layers) - 1)]
+        return self._run_layers(0, len(self.layers) - 1)
+
     def _forward_by_layer(self, start: int, end: int) -> float:
+        return sum((float(loss) for loss in self._run_layers(start, end)), 0.0)
+
+    def _run_layers(self, start: int, end: int) -> list[torch.Tensor]:
         losses: list[torch.Tensor] = []
         before, after = self._hooks["before_forward"], self._hooks["after_forward"]
         with common.arithmetic():
@@ -109,7 +118,7 @@ class Net(NetFace, NetWeights):
                     net_debug.forward(self, i)
                 for hook in after:
                     hook(i)
-        return sum((float(loss) for loss in losses), 0.0)
+        return losses
 
     def forward_layer(self, i: int) -> list[torch.Tensor]:
         """Reshape and run one layer; return its weighted losses."""

@@ -9,6 +9,7 @@ Source: BVLC solver.cpp, _caffe.cpp.
 
 from __future__ import annotations
 
+import functools
 import math
 import operator
 import os
@@ -16,9 +17,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import torch
 
 from . import common, log, not_finite, solver_log, solver_state
 from .errors import SolverError
+from .losses import Loss, Losses
 from .net import Net
 from .parallel import NCCL
 from .proto_text import read_solver_param
@@ -64,8 +67,7 @@ class Solver:
         log.info("Solver scaffolding done.", "solver.cpp:57")
         self._iter = 0
         self._current_step = 0
-        self._losses: list[float] = []
-        self.smoothed_loss = 0.0
+        self._losses = Losses(param.average_loss)
         self._mean_scores: list[np.ndarray] = [np.zeros(0, np.float32)] * len(self.test_nets)
         self._timer = solver_log.IterationTimer()
         self._warned = False
@@ -78,11 +80,10 @@ class Solver:
         param = self.param
         if param.type and self.type and param.HasField("type") and param.type != self.type:
             # Caffe: the class decides, whatever `type` says; get_solver obeys `type`.
-            log.warning(f"{self.type}Solver: the solver prototxt says type \"{param.type}\", which this "
-                        "class does not obey; use caffe.get_solver", "solver.cpp:45")
+            log.warning(f'{self.type}Solver: the solver prototxt says type "{param.type}", which this class does not '
+                        "obey; use caffe.get_solver", "solver.cpp:45")
         if param.average_loss < 1:
-            raise SolverError("average_loss should be non-negative.: got "
-                              f"{param.average_loss}, want at least 1")
+            raise SolverError(f"average_loss should be non-negative.: got {param.average_loss}, want at least 1")
         if param.iter_size < 1:
             raise SolverError(f"solver: got iter_size {param.iter_size}, want at least 1")
         if param.snapshot and common.root_solver():
@@ -117,8 +118,7 @@ class Solver:
         self._check_ready()
         start_iter = self._iter
         stop_iter = start_iter + operator.index(iters)  # as Boost: 1.5 is a TypeError
-        self._losses.clear()  # Caffe: the smoothed loss begins anew with every call
-        self.smoothed_loss = 0.0
+        self._losses.begin()
         self._stopped = False
         self._timer.start(start_iter)
         while self._iter < stop_iter:
@@ -144,38 +144,37 @@ class Solver:
             on_start()
         display = bool(param.display) and self._iter % param.display == 0
         net.debug_info = display and param.debug_info
-        loss = 0.0
-        for _ in range(param.iter_size):
-            loss += self._forward_backward()
-        loss /= param.iter_size
-        self._update_smoothed_loss(loss, start_iter)
+        self._losses.add([self._forward_backward() for _ in range(param.iter_size)], self._iter, start_iter)
+        self._fetch_losses(only_many=not display)
         if display:
-            lap = self._timer.lap(self._iter)
-            solver_log.display(net, self._iter, lap, param.display, self.smoothed_loss)
+            solver_log.display(net, self._iter, self._timer.lap(self._iter), param.display, self.smoothed_loss)
         for _, on_gradients_ready in self._callbacks:
             on_gradients_ready()
         self.apply_update()
 
-    def _forward_backward(self) -> float:
-        last = len(self.net.layers) - 1
-        loss = self.net.forward_from_to(0, last)
+    def _forward_backward(self) -> list[Loss]:  # on a device the scalars that the loss is the sum of
+        losses: list[Loss] = self.net.forward_losses()
+        if common.device() is common.CPU or not_finite.stops():
+            loss = sum((float(loss) for loss in losses), 0.0)
+            self._look(self._iter, loss)
+            losses = [loss]
+        self.net.backward_from_to(len(self.net.layers) - 1, 0)
+        return losses
+
+    def _look(self, iteration: int, loss: float) -> None:
         if not math.isfinite(loss) and not self._warned:
             self._warned = True
-            not_finite.report(self.net, loss, self._iter, self.param.base_lr)
-        self.net.backward_from_to(last, 0)
-        return loss
+            not_finite.report(self.net, loss, iteration, self.param.base_lr, self._iter)
 
-    def _update_smoothed_loss(self, loss: float, start_iter: int) -> None:
-        """Mean of the last average_loss losses."""
-        average_loss = self.param.average_loss
-        if len(self._losses) < average_loss:
-            self._losses.append(loss)
-            size = len(self._losses)
-            self.smoothed_loss = (self.smoothed_loss * (size - 1) + loss) / size
-        else:
-            index = (self._iter - start_iter) % average_loss
-            self.smoothed_loss += (loss - self._losses[index]) / average_loss
-            self._losses[index] = loss
+    @property
+    def smoothed_loss(self) -> float:
+        """Mean of the last average_loss losses of this call of `step`; looking waits for a device."""
+        self._fetch_losses()
+        return self._losses.smoothed
+
+    def _fetch_losses(self, only_many: bool = False) -> None:
+        for iteration, loss in self._losses.fetch() if self._losses.many or not only_many else ():
+            self._look(iteration, loss)
 
     def solve(self, resume_file: str | os.PathLike[str] | None = None) -> None:
         """Train up to max_iter, from a solver state where one is given; then save, display and test.
@@ -201,11 +200,11 @@ class Solver:
             return
         # Caffe: one more forward pass (its data go by) only to display the loss after the last update.
         if param.display and self._iter % param.display == 0:
-            loss = self.net.forward_from_to(0, len(self.net.layers) - 1)
-            self._update_smoothed_loss(loss, start_iter)
+            self._losses.add([[self.net.forward_from_to(0, len(self.net.layers) - 1)]], self._iter, start_iter)
             log.info(f"Iteration {self._iter}, loss = {self.smoothed_loss:g}", "solver.cpp:327")
         if is_root and param.test_interval and self._iter % param.test_interval == 0:
             self._test_all()
+        self._fetch_losses()
         log.info("Optimization Done.", "solver.cpp:332")
 
     # -- testing -------------------------------------------------------------------------------
@@ -221,20 +220,21 @@ class Solver:
         log.info(f"Iteration {self._iter}, Testing net (#{test_net_id})", "solver.cpp:347")
         net, count = self.test_nets[test_net_id], self.param.test_iter[test_net_id]
         net.share_with(self.net)
-        loss, scores = 0.0, np.zeros(0, np.float32)
+        losses, sums = [], torch.zeros(0)
         for i in range(count):
             if self._asked_to_stop():
                 log.info("Test interrupted.", "solver.cpp:396")
                 return
-            loss += net.forward_from_to(0, len(net.layers) - 1)
-            values = solver_log.output_values(net)
-            if i > 0 and scores.shape != values.shape:
-                raise SolverError(f"test net #{test_net_id}: its outputs changed from {scores.size} to "
-                                  f"{values.size} values between batches; want one size for a mean")
-            scores = scores + values if i > 0 else values.copy()
+            losses.append(net.forward_losses())
+            values = solver_log.outputs(net)
+            if i > 0 and sums.shape != values.shape:
+                raise SolverError(f"test net #{test_net_id}: its outputs changed from {sums.numel()} to "
+                                  f"{values.numel()} values between batches; want one size for a mean")
+            sums = sums + values if i > 0 else values
         if self.param.test_compute_loss:
-            log.info(f"Test loss: {loss / count:g}", "solver.cpp:401")
-        self._mean_scores[test_net_id] = scores / np.float32(count)
+            total = functools.reduce(operator.add, (sum((float(loss) for loss in batch), 0.0) for batch in losses))
+            log.info(f"Test loss: {total / count:g}", "solver.cpp:401")
+        self._mean_scores[test_net_id] = sums.cpu().numpy() / np.float32(count)
         solver_log.test_outputs(net, self._mean_scores[test_net_id])
 
     def _asked_to_stop(self) -> bool:
@@ -256,6 +256,7 @@ class Solver:
         if not common.root_solver():
             raise SolverError(f"snapshot: got solver rank {common.solver_rank()}; the first (rank 0) alone saves")
         solver_state.check_snapshot_place(self.param)
+        self._fetch_losses()  # whoever saves weights should know of a loss that was nan
         solver_state.save(self.param, self.net, self._history(), self._iter, self._current_step)
 
     def restore(self, state_file: str | os.PathLike[str]) -> None:

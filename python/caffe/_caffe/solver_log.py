@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 
 import numpy as np
+import torch
 
 from . import log
 from .net import Net
@@ -55,8 +56,13 @@ def test_outputs(net: Net, mean_scores: np.ndarray) -> None:
 
 def output_values(net: Net) -> np.ndarray:
     """Return all values of the net's outputs, one after the other, (n,) float32."""
-    values = [blob.read_data().reshape(-1).cpu().numpy() for blob in net.output_blobs]
-    return np.concatenate(values) if values else np.zeros(0, np.float32)
+    return outputs(net).cpu().numpy()
+
+
+def outputs(net: Net) -> torch.Tensor:
+    """Return a copy of all values of the net's outputs, one after the other, (n,) float32, where they were computed."""
+    values = [blob.read_data().reshape(-1) for blob in net.output_blobs]
+    return torch.cat(values) if values else torch.zeros(0)
 
 
 def _outputs(kind: str, net: Net, values: np.ndarray, where: str) -> None:
