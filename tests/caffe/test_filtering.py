@@ -176,7 +176,7 @@ def test_which_layers_learn_by_tiles():
     assert not serves(((3, 3), (1, 1), (3, 3), (1, 1)))
 
 
-@pytest.mark.parametrize("precision, bound", [("fp32", 1e-5), ("bf16", 2e-2)])
+@pytest.mark.parametrize("precision, bound", [("fp32", 1e-5), ("bf16", 3e-2)])
 def test_pixels_run_as_a_product(tmp_path, precision, bound):
     head, _, _ = NET.partition('layer { name: "strided"')
     (tmp_path / "net.prototxt").write_text(head + """
