@@ -6,10 +6,13 @@ import gc
 
 import numpy as np
 import pytest
+import torch
 
 import caffe
 from caffe._caffe import common
+from caffe._caffe.plan import space
 from caffe._caffe.plan.plan import Plan
+from caffe._caffe.plan.sliding import Convolve
 
 TRUNK = """
 layer { name: "c1" type: "Convolution" bottom: "data" top: "c1" convolution_param {
@@ -45,8 +48,22 @@ layer { name: "score" type: "Crop" bottom: "up" bottom: "data" top: "score" crop
 INPUT = 'layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 40 dim: 50 } } }'
 
 
+@pytest.fixture(params=["host", "stand-in", pytest.param("cuda", marks=[
+    pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")])])
+def device(request, monkeypatch):
+    """Where nets compute. To the engine the stand-in is another device, with memory and ways of its own."""
+    if request.param != "host":
+        one = torch.device("cuda", 0) if request.param == "cuda" else torch.device("cpu")
+        assert one is not common.CPU
+        monkeypatch.setattr(common._state, "device", one)
+    return request.param
+
+
+on_host = pytest.mark.parametrize("device", ["host"], indirect=True)
+
+
 @pytest.fixture
-def make(tmp_path):
+def make(tmp_path, device):
     def make(pad=30, head=INPUT, tail="", offset=10):
         caffe.set_random_seed(3)
         path = tmp_path / "net.prototxt"
@@ -68,7 +85,8 @@ def both(net, name="score"):
 
 
 def alike(a, b):
-    return a.shape == b.shape and np.abs(a - b).max() <= 1e-5 * max(np.abs(a).max(), 1e-3)
+    bound = 1e-4 if common.device().type == "cuda" else 1e-5
+    return a.shape == b.shape and np.abs(a - b).max() <= bound * max(np.abs(a).max(), 1e-3)
 
 
 def image(net, height, width, seed=0, n=1):
@@ -91,7 +109,7 @@ def test_scores_are_those_of_the_pass_by_layers(make, pad, size):
 
 
 @pytest.mark.parametrize("size", [(40, 50), (39, 51), (5, 6)])
-def test_without_a_wide_pad_all_is_computed(tmp_path, size):
+def test_without_a_wide_pad_all_is_computed(tmp_path, device, size):
     path = tmp_path / "net.prototxt"
     path.write_text(INPUT + TRUNK[:TRUNK.index('layer { name: "p2"')].replace("PAD", "1"))
     net = caffe.Net(str(path), caffe.TEST)
@@ -176,6 +194,7 @@ def test_looking_after_a_reshape_keeps_the_new_shapes(make):
     assert {name: blob.shape for name, blob in net.blobs.items()} == shapes
 
 
+@on_host
 def test_memory_does_not_grow_with_the_number_of_sizes(make):
     net = make()
     segment = next(part for part in net._plan._segments if not isinstance(part, int))
@@ -187,6 +206,7 @@ def test_memory_does_not_grow_with_the_number_of_sizes(make):
     assert len(segment.program._space._free) <= 4 and not segment.program._space._taken
 
 
+@on_host
 def test_a_blob_with_a_live_view_is_written_in_every_pass(make):
     net = make()
     image(net, 40, 50)
@@ -240,6 +260,7 @@ def test_weights_written_in_passing_count_in_the_next_pass(make, layer):
     assert alike(a, b) and not alike(before, b)
 
 
+@on_host
 def test_weights_written_through_a_view_that_stays_count_in_the_next_pass(make):
     net = make()
     image(net, 40, 50)
@@ -266,6 +287,7 @@ def test_an_inner_blob_is_of_the_weights_of_its_pass(make):
     assert alike(net.blobs["p2"].data, want)
 
 
+@on_host
 def test_an_inner_blob_that_can_no_longer_be_computed_is_refused(make):
     net = make()
     image(net, 40, 50)
@@ -359,7 +381,7 @@ layer { name: "loss" type: "SoftmaxWithLoss" bottom: "like" bottom: "label" top:
     assert alike(*both(net, "loss"))
 
 
-def test_a_net_in_test_of_a_solver_follows_its_training(tmp_path):
+def test_a_net_in_test_of_a_solver_follows_its_training(tmp_path, device):
     net = """
 layer { name: "data" type: "DummyData" top: "data" dummy_data_param { shape { dim: 2 dim: 3 dim: 12 dim: 12 }
   data_filler { type: "gaussian" } } include { phase: TRAIN } }
@@ -442,6 +464,60 @@ class Images(caffe.Layer):
     assert [a.shape[2] for a in seen[1]] == [40, 41, 42, 43]
 
 
+def test_on_another_device_the_padding_is_left_out_too_and_the_host_reads_once(make, device, monkeypatch):
+    net = make(60)
+    image(net, 41, 50)
+    both(net)
+    segment = next(part for part in net._plan._segments if not isinstance(part, int))
+    assert segment.program._frames
+    packed = [step._packed is not None or step._filtering is not None for step in segment.program.steps
+              if isinstance(step, Convolve)]
+    assert any(packed) == (device == "host")
+    reads = []
+    read = torch.Tensor.tolist
+    monkeypatch.setattr(torch.Tensor, "tolist", lambda x: (reads.append("tolist"), read(x))[1])
+    for name in ("item", "__bool__", "__float__", "__int__"):
+        monkeypatch.setattr(torch.Tensor, name, lambda x, name=name: reads.append(name))
+    net.forward_from_to(0, len(net.layers) - 1)
+    monkeypatch.undo()
+    assert reads == ["tolist"]
+
+
+def test_the_host_and_another_device_may_take_turns(make, device):
+    there, net = common.device(), make()
+    image(net, 40, 50)
+    scores = []
+    for one in (there, common.CPU, there, common.CPU):
+        common._state.device = one
+        net.params["c1"][0].data[...] *= 1.1
+        scores.append(both(net))
+        assert alike(*scores[-1])
+        net.forward()
+        image(net, 40, 50)
+        scores.append((net.blobs["c3"].data.copy(), None))
+    assert not alike(scores[0][0], scores[2][0])
+
+
+def test_values_stand_as_the_devices_kernels_want_them(make, device, precision, monkeypatch):
+    if device != "host":
+        monkeypatch.setattr(common, "has_bf16", lambda: True)
+    elif not common.has_bf16():
+        pytest.skip("this CPU has no bf16")
+    net = make()
+    image(net, 40, 50)
+    net.forward()
+    exact = net.blobs["score"].data.copy()
+    precision("bf16")
+    a, b = both(net)
+    assert 1e-4 < np.abs(b - exact).max() / np.abs(exact).max() < 3e-2 and np.abs(a - b).max() < 5e-2 * np.abs(a).max()
+    orders = {dtype: space.order(dtype) for dtype in (torch.float32, torch.bfloat16)}
+    assert orders[torch.bfloat16] == torch.channels_last
+    assert orders[torch.float32] == (torch.channels_last if device == "host" else torch.contiguous_format)
+    for dtype, wanted in orders.items():
+        tensor = space.Space().take((2, 3, 300, 300), dtype)
+        assert tensor.is_contiguous(memory_format=wanted) and tensor.device.type == common.device().type
+
+
 @pytest.fixture
 def precision():
     yield caffe.set_precision
@@ -449,6 +525,7 @@ def precision():
 
 
 @pytest.mark.skipif(not common.has_bf16(), reason="this CPU has no bf16")
+@on_host
 def test_bf16_is_chosen_by_a_switch_and_left_again(make, precision):
     net = make()
     image(net, 40, 50)
@@ -468,6 +545,7 @@ def test_bf16_is_chosen_by_a_switch_and_left_again(make, precision):
 
 
 @pytest.mark.skipif(not common.has_bf16(), reason="this CPU has no bf16")
+@on_host
 def test_a_net_learns_in_bf16_with_weights_in_float32(make, precision, tmp_path):
     (tmp_path / "net.prototxt").write_text("""
 layer { name: "data" type: "DummyData" top: "data" dummy_data_param { shape { dim: 2 dim: 3 dim: 12 dim: 12 }

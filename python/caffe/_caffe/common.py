@@ -46,6 +46,11 @@ def device() -> torch.device:
     return _state.device
 
 
+def on_host() -> bool:
+    """Tell whether layers compute on the CPU now."""
+    return _state.device is CPU
+
+
 def set_mode_cpu() -> None:
     """Compute on the CPU from now on."""
     _state.mode_gpu = False

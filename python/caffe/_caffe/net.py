@@ -94,7 +94,7 @@ class Net(NetFace, NetWeights):
 
     def _serves_plan(self) -> bool:
         """Tell whether nobody looks between the layers."""
-        return (common.plans() and common.device() is common.CPU and not self.debug_info
+        return (common.plans() and not self.debug_info
                 and not self._hooks["before_forward"] and not self._hooks["after_forward"])
 
     def forward_losses(self) -> list[Any]:

@@ -44,9 +44,13 @@ class DeconvolutionLayer(BaseConvolutionLayer):
 
     def _kernels(self, values, weight):
         """Return one kernel a channel (C, h, w) where that is all the weight holds, else None."""
+        kernels = self.own_kernels(weight)
+        # Inf or NaN times the zeros left out would be NaN.
+        return kernels if kernels is not None and bool(torch.isfinite(values.sum())) else None
+
+    def own_kernels(self, weight):
+        """Return the same, for values that are finite."""
         if not (self.num_spatial_axes == 2 and self.channels == self.num_output and self.dilation == [1, 1]
                 and self.group in (1, self.channels) and upsampling.serves(self.kernel, self.stride)):
             return None
-        kernels = weight[:, 0] if self.group > 1 else upsampling.diagonal(weight)
-        # Inf or NaN times the zeros left out would be NaN.
-        return kernels if kernels is not None and bool(torch.isfinite(values.sum())) else None
+        return weight[:, 0] if self.group > 1 else upsampling.diagonal(weight)

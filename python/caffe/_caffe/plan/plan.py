@@ -8,6 +8,7 @@ Not here: the steps (steps), parts of blobs (program), the pass layer by layer (
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -66,13 +67,17 @@ class Plan:
             if isinstance(segment, Segment):
                 segment.refresh()
         self._kept = [(blob, blob.read_data().clone()) for i in self._sources for blob in w.top_vecs[i]]
-        written, losses = {id(blob._data) for blob, _ in self._kept}, []
+        written, doubts, losses = {id(blob._data) for blob, _ in self._kept}, [], []
         for part in self._segments:
             if not isinstance(part, Segment):
                 losses += self._net.forward_layer(part)
                 written.update(id(blob._data) for blob in w.top_vecs[part])
-            elif not part.run(w.blobs, written):  # Caffe's maxima pass over NaN, torch's do not
-                return self._by_layer()
+            else:
+                doubts.append(part.run(w.blobs, written))
+        numbers = torch.stack([*doubts, *losses]).tolist()  # the host waits for a GPU once
+        if not all(math.isfinite(number) for number in numbers[:len(doubts)]):
+            self._restore()
+            return self._by_layer()
         self._left_out = [blob._data for blob in w.blobs if id(blob._data) not in written]
         for blob in w.blobs:
             blob._data.looked = False
@@ -80,7 +85,7 @@ class Plan:
             memory.leave_out(self.fill)
         for blob in w.params:
             blob._data.before_write(self.fill)
-        return sum((float(loss) for loss in losses), 0.0)
+        return sum(numbers[len(doubts):], 0.0)
 
     def _by_layer(self) -> float:
         """Run all layers but the sources one by one; give the net's loss."""
@@ -97,15 +102,19 @@ class Plan:
         self._drop_left_out()
         shapes = [(blob, blob.shape) for blob in self._net._w.blobs]  # scripts may have prepared the next pass
         now = [blob.read_data().clone() for blob, _ in self._kept]
-        for blob, kept in self._kept:
-            blob.reshape(*kept.shape)
-            blob.write_data().copy_(kept)
+        self._restore()
         with common.arithmetic():
             self._by_layer()
         for blob, shape in shapes:
             blob.reshape(*shape)
         for (blob, _), values in zip(self._kept, now, strict=True):
             blob.write_data().copy_(values)
+
+    def _restore(self) -> None:
+        """Put back the inputs of the last pass."""
+        for blob, kept in self._kept:
+            blob.reshape(*kept.shape)
+            blob.write_data().copy_(kept)
 
     def _drop_left_out(self) -> None:
         for memory in self._left_out:
@@ -124,11 +133,11 @@ class Segment:
         self._seen: list[Any] = []
         self._copies: dict[int, torch.Tensor] = {}
 
-    def run(self, blobs: Sequence[Any], written: set[int]) -> bool:
+    def run(self, blobs: Sequence[Any], written: set[int]) -> torch.Tensor:
         """Compute the blobs that are wanted, watched, or were looked at after the last pass.
 
         Returns:
-            False if one holds a value that is not finite.
+            A number that is not finite if one of them may be none of Caffe's.
         """
         inputs = {number: blobs[i].read_data() for number, i in self._inputs.items()}
         targets = {}
@@ -140,26 +149,24 @@ class Segment:
         for i, number in targets.items():
             blobs[i].write_data().copy_(found[number])
             written.add(id(blobs[i]._data))
-        finite = all(bool(torch.isfinite(found[number].sum())) for number in set(targets.values()))
+        doubt = self.program.doubt(found)
         self.program.give_back(found)
-        return finite
+        return doubt
 
     def refresh(self) -> None:
         """Pack again, and forget what was computed, if any weight has changed."""
         now = self._weights()
-        seen: list[Any] = [common.precision(), *((id(memory), memory.version) for memory in now)]
+        seen: list[Any] = [common.precision(), common.on_host(), common.device(),
+                           *((id(memory), memory.version) for memory in now)]
         if seen == self._seen and not self.is_stale():
             return
-        self.program.forget()
-        for step in self.program.steps:
-            if isinstance(step, Convolve):
-                step.pack()
+        self.program.pack()
         self._seen = seen
         self._copies = {id(memory): memory.read().clone() for memory in now if memory.is_watched()}
 
     def is_stale(self) -> bool:
-        """Tell whether weights were written through a view that a script holds."""
-        return any(self._was_edited(memory) for memory in self._weights() if memory.is_watched())
+        """Tell whether weights were written through a view that a script holds; a GPU reads a copy of its own."""
+        return common.on_host() and any(self._was_edited(memory) for memory in self._weights() if memory.is_watched())
 
     def _weights(self) -> list[Any]:
         return [blob._data for step in self.program.steps for blob in step.layer.blobs]

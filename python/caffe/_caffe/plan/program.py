@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 
 import torch
 
+from .. import common
 from .reach import FAR, Span, inside, join, meet, of_input, of_unknown
-from .space import Space
+from .space import Space, order
 from .step import Area, Reaches, Step
 
 KEPT_SHAPES = 32  # geometries that are kept, and frames
@@ -52,6 +53,12 @@ class Program:
         self._around: dict[int, torch.Tensor] = {}
         self._by_value = {step.above: step for step in self.steps}
         self._space = Space()
+
+    def pack(self) -> None:
+        """Take the present weights, and drop what was computed from earlier ones."""
+        self.forget()
+        for step in self.steps:
+            step.pack()
 
     def forget(self) -> None:
         """Drop what was computed from weights that have changed."""
@@ -128,7 +135,8 @@ class Program:
         last_use = {number: i for i, step in enumerate(self.steps) if step.above in g.area for number in step.below}
         found: dict[int, torch.Tensor] = {}
         for number, x in inputs.items():
-            self._around[number] = x.new_zeros(x.shape[1])
+            if number not in self._around or len(self._around[number]) != x.shape[1]:
+                self._around[number] = x.new_zeros(x.shape[1])
 
         copies: list[torch.Tensor] = []
 
@@ -156,6 +164,18 @@ class Program:
             copies.clear()
         return found
 
+    def doubt(self, found: dict[int, torch.Tensor]) -> torch.Tensor:
+        """Sum up what the last run gave, where it was computed: not finite if Caffe may have computed something else.
+
+        Caffe's maxima pass over NaN, torch's do not.
+        """
+        sums = [x.sum(dtype=torch.float32) for x in found.values()]
+        for step in self.steps:
+            if step.doubt is not None:
+                sums.append(step.doubt)
+                step.doubt = None
+        return torch.stack(sums).sum() if sums else torch.zeros((), device=common.device())
+
     def give_back(self, found: dict[int, torch.Tensor]) -> None:
         """Let the memory of values be used again."""
         for tensor in found.values():
@@ -171,7 +191,7 @@ class Program:
         else:
             frame = self._frame(number, [r.length for r in g.reach[number]], inputs)
             out = _cut(frame, tuple(r.whole for r in g.reach[number]), area).expand(n, -1, -1, -1)
-            out = out.contiguous(memory_format=torch.channels_last)
+            out = out.contiguous(memory_format=order(out.dtype))
         common = tuple(meet(a, b) for a, b in zip(area, part.area, strict=True))
         _cut(out, area, common).copy_(_cut(part.tensor, part.area, common))
         return out
@@ -203,9 +223,10 @@ class Program:
         self._frames.move_to_end(key)
         frame = self._frames[key]
         for axis, length, middle in zip((2, 3), lengths, middles, strict=True):
-            n = frame.shape[axis]
-            places = [*range(middle), *[middle] * (length - n), *range(middle, n)]
-            frame = frame.index_select(axis, torch.tensor(places))
+            n, more = frame.shape[axis], [-1] * 4
+            more[axis] = length - n
+            frame = torch.cat([frame.narrow(axis, 0, middle), frame.narrow(axis, middle, 1).expand(more),
+                               frame.narrow(axis, middle, n - middle)], axis)
         return frame
 
     def _small(self, number: int, axis: int, length: int) -> tuple[int, int]:

@@ -13,6 +13,7 @@ import torch
 from .. import common
 from ..winograd import tiles
 from .reach import Window, meet
+from .space import order
 from .step import Area, Reaches, Step
 
 MANY = 256  # channels from which copying a part with its surroundings costs less than computing more of them
@@ -76,8 +77,11 @@ class Convolve(Sliding):
         weight = self.layer.blobs[0].read_data()
         dtype = torch.bfloat16 if common.precision() == "bf16" else torch.float32
         plain = [*self.layer.stride, *self.layer.dilation, self.layer.group] == [1] * 5
+        self._weight, self._packed, self._filtering, self._pixel = weight.to(dtype), None, None, False
+        if not common.on_host():
+            self._weight = self._weight.contiguous(memory_format=order(dtype))
+            return
         self._filtering = tiles.ready(weight, dtype) if plain and tiles.serves(weight, dtype) else None
-        self._weight, self._packed = weight.to(dtype), None
         self._pixel = plain and tiles.HAS_LINEAR and [*self.layer.kernel, *self.layer.pad] == [1, 1, 0, 0]
         if self._pixel:
             self._packed = torch.ops.mkldnn._reorder_linear_weight(self._weight.flatten(1))
@@ -111,7 +115,7 @@ class Convolve(Sliding):
 
     def _convolve(self, x: torch.Tensor, pad: list[int], out: torch.Tensor | None = None) -> torch.Tensor:
         layer = self.layer
-        x = x.to(self._weight.dtype).contiguous(memory_format=torch.channels_last)
+        x = x.to(self._weight.dtype).contiguous(memory_format=order(self._weight.dtype))
         bias = self._bias()
         if self._pixel:
             places = x.permute(0, 2, 3, 1)
@@ -153,6 +157,9 @@ class Pool(Sliding):
         rows, columns = self.beyond(area, below[0])
         if rows[0] or columns[0]:
             x = functional.pad(x, [*columns, *rows], value=float("-inf"))
+        if not common.on_host():  # CUDA's kernel writes in x's order, whatever that of the tensor it is given
+            return torch.ops.aten.max_pool2d_with_indices(x, self.layer.kernel, self.layer.stride, [0, 0], [1, 1],
+                                                          True)[0]
         out = space.take((*x.shape[:2], *(end - begin for begin, end in area)), x.dtype)
         places = space.take(out.shape, torch.int64)
         torch.ops.aten.max_pool2d_with_indices.out(x, self.layer.kernel, self.layer.stride, [0, 0], [1, 1], True,

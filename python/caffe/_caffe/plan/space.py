@@ -1,8 +1,9 @@
 """Memory for the parts of one run after another: fresh pages cost as much time as filling them ten times.
 
 In:   a shape and a type.
-Out:  a tensor (N, C, H, W) with channels last, of any content.
+Out:  a tensor (N, C, H, W) where layers compute, of any content: with channels last, or as the device wants it.
 Not here: how long a part is needed (program).
+On a GPU torch keeps the memory itself, and a CUDA graph must own what it writes: nothing is kept here.
 """
 
 from __future__ import annotations
@@ -11,7 +12,18 @@ from collections.abc import Sequence
 
 import torch
 
+from .. import common
+
 LARGE = 1 << 20  # bytes; below, torch's own allocator is as fast
+
+
+def order(dtype: torch.dtype) -> torch.memory_format:
+    """Say how values stand: channels last on the CPU; on a GPU in bf16 alone, which its matrix units read so.
+
+    cuDNN's float32 kernels are made for Caffe's order, and would first turn it around.
+    """
+    last = common.on_host() or dtype == torch.bfloat16
+    return torch.channels_last if last else torch.contiguous_format
 
 
 class Space:
@@ -24,6 +36,8 @@ class Space:
     def take(self, shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
         """Give a tensor; in the smallest buffer that is free and large enough."""
         n, c, h, w = shape
+        if not common.on_host():
+            return torch.empty((n, c, h, w), dtype=dtype, device=common.device(), memory_format=order(dtype))
         size = n * c * h * w * dtype.itemsize
         if size < LARGE:
             return torch.empty((n, c, h, w), dtype=dtype, memory_format=torch.channels_last)

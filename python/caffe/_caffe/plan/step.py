@@ -29,6 +29,10 @@ class Step:
     stride: int = 1  # the larger of the two
     has_constant = True  # knows flat and constant
     wide = False  # copying a part with its surroundings costs less than computing more of its bottom
+    doubt: torch.Tensor | None = None  # a sum; if it is not finite, neither must be what the last run gave
+
+    def pack(self) -> None:
+        """Take the present weights."""
 
     def lengths(self, below: Sequence[Sequence[int]]) -> tuple[int, ...]:
         """Height and width of the top, for bottoms of these."""
