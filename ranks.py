@@ -114,15 +114,20 @@ class Meeting:
             with contextlib.suppress(OSError):
                 self._folder.rmdir()
 
-    def gather(self, value: Any) -> Optional[List[Any]]:
-        """Give the first process the JSON values of all, in the order of their ranks; the others None."""
+    def gather(self, value: Any, check: Callable[[], None] = lambda: None) -> Optional[List[Any]]:
+        """Give the first process the JSON values of all, in the order of their ranks; the others None.
+
+        Args:
+            value: of this process.
+            check: called while the first one waits; raises when it is to stop.
+        """
         if self.ranks.count == 1:
             return [value]
         self._turn += 1
         if not self.ranks.is_first:
             write_text(self._path(self.ranks.rank), json.dumps(value))
             return None
-        return [value] + [self._wait_for(rank, partial(self._taken, self._path(rank)))
+        return [value] + [self._wait_for(rank, partial(self._taken, self._path(rank)), check)
                           for rank in range(1, self.ranks.count)]
 
     def tell(self, value: Any = None) -> Any:
@@ -164,7 +169,7 @@ class Meeting:
             raise FileNotFoundError
         return answer["token"]
 
-    def _wait_for(self, who: int, look: Callable[[], Found]) -> Found:
+    def _wait_for(self, who: int, look: Callable[[], Found], check: Callable[[], None] = lambda: None) -> Found:
         """Look again and again until there is a file."""
         patience = float(os.environ.get("FCN_RANKS_TIMEOUT", _PATIENCE))
         until = time.monotonic() + patience
@@ -176,4 +181,5 @@ class Meeting:
                     raise RanksError(f"process {self.ranks.rank} of {self.ranks.count} has waited {patience:.0f} s for "
                                      f"process {who} in '{self._folder}'; it has ended, or does not see this folder") \
                         from None
+                check()
                 time.sleep(_SECONDS)

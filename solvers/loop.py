@@ -1,4 +1,4 @@
-"""Step and score by turns: one progress bar, a journal, a snapshot before every score, Ctrl-C between iterations.
+"""Step and score by turns: one progress bar, a journal, a snapshot before every score, stops between iterations.
 
 In:   a solver that is ready to step, the folder of its run, what scores it.
 Out:  snapshots and journal in the run's folder, loss.png and val.png in the net's.
@@ -42,7 +42,7 @@ class Loop:
         """Train.
 
         Raises:
-            KeyboardInterrupt: Ctrl-C; a snapshot is written, the message says so.
+            KeyboardInterrupt: Ctrl-C or SIGTERM; a snapshot is written, the message says so.
             SolveError: the loss is no number any more.
         """
         solver, param = self.solver, self.folder.solver
@@ -113,22 +113,26 @@ def _shown(key: str, best: Optional[Dict[str, Any]]) -> Dict[str, str]:
 
 
 class _StopRequest:
-    """Turns Ctrl-C into a stop between two iterations or images; a second one stops at once, without a snapshot.
+    """Turns Ctrl-C, and SIGTERM, which Slurm and torchrun send before they end a process, into a stop.
 
-    Of several processes the first stops, and the others when it has gone; torchrun hands every Ctrl-C on, so that
-    they get it twice, and ends what is left after half a minute.
+    The stop is between two iterations or images; a second signal stops at once, without a snapshot.
+    Of several processes the first stops, and the others when it has gone; torchrun hands every signal on, so that
+    they may get it twice, and ends what is left after half a minute.
     """
+
+    SIGNALS = signal.SIGINT, signal.SIGTERM
 
     def __init__(self, ranks: Ranks) -> None:
         self.asked = False
         self._ranks = ranks
-        self._before: Any = None
+        self._before: Dict[int, Any] = {}
 
     def __enter__(self) -> None:
-        self._before = signal.signal(signal.SIGINT, self._ask)
+        self._before = {number: signal.signal(number, self._ask) for number in self.SIGNALS}
 
     def __exit__(self, *exc: object) -> None:
-        signal.signal(signal.SIGINT, self._before)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def _ask(self, signum: int, frame: Any) -> None:
         if self.asked and self._ranks.count == 1:
@@ -137,6 +141,6 @@ class _StopRequest:
         self.asked = True
 
     def check(self) -> None:
-        """Raise KeyboardInterrupt when Ctrl-C was pressed."""
+        """Raise KeyboardInterrupt when a signal has come."""
         if self.asked and self._ranks.is_first:
             raise KeyboardInterrupt

@@ -60,7 +60,7 @@ class Segmentation:
         watches = [self._watch] + [None] * (len(self.heads) - 1)
         counted = score.tally_heads(net, self.ids, self.heads, watches=watches)
         if self._meeting is not None and self._meeting.ranks.count > 1:
-            parts = self._meeting.gather(to_plain(self.ids, counted, [{}] * len(counted)))
+            parts = self._meeting.gather(to_plain(self.ids, counted, [{}] * len(counted)), check)
             if parts is None:
                 return {}
             counted, _ = added(parts)

@@ -3,7 +3,7 @@
 In:   a recipe; committed prototxts; initial weights; the data set on disk.
 Out:  models/<net>/<net>.caffemodel with its record, the loss curve, pictures; snapshots to go on from.
 Not here: recipes, the loop (loop), metrics (score.py), files of a run (run_folder), what must be there (needs).
-A killed run goes on from its last snapshot with the next image of its sequence; Ctrl-C saves one first.
+A killed run goes on from its last snapshot with the next image of its sequence; Ctrl-C and SIGTERM save one first.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def train(name: str, init: Optional[str] = None, dirs: Optional[Dict[str, str]] 
     Raises:
         SolveError: no such recipe, or something is missing; names the file and where it comes from.
         CaffeError, DataLayerError: a net, its weights or its data cannot be used.
-        KeyboardInterrupt: Ctrl-C; the message says at which iteration.
+        KeyboardInterrupt: Ctrl-C or SIGTERM; the message says at which iteration.
     """
     row, param = recipe(name), solver_param(name)
     _refuse_to_replace(Path(models) / name / f"{name}.caffemodel")

@@ -6,8 +6,10 @@ import contextlib
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 import warnings
 from pathlib import Path
 
@@ -43,6 +45,22 @@ loop.Loop._advance = advanced
 sys.exit(startup.run(lambda: solve.main(["{NAME}"])))
 """
 
+# trains until it is stopped, and says so when it has begun
+LONG = f"""
+import sys
+from pathlib import Path
+import startup
+from train_project import shortened
+from solvers import loop, recipes, solve
+recipes.RECIPES["{NAME}"] = shortened("{NAME}", max_iter=10**6, snapshot=10**6, step=10**6)
+check = loop._StopRequest.check
+def checked(self):
+    Path(f"begun{{self._ranks.rank}}").touch()
+    check(self)
+loop._StopRequest.check = checked
+sys.exit(startup.run(lambda: solve.main(["{NAME}"])))
+"""
+
 BOTH = """
 import sys
 import startup
@@ -58,17 +76,33 @@ def score_and_infer(arguments):
             or infer.main(["data/JPEGImages", "--out", f"out{n}"]))
 
 
-def torchrun(*command):
-    """Run a command in two processes; gives what they wrote to stdout."""
+def start(*command):
+    """Start a command in two processes, in a session of its own as a terminal does."""
     path = os.pathsep.join(map(str, (ROOT / "tests", ROOT, ROOT / "python", ROOT / "layers")))
     env = {**os.environ, "PYTHONPATH": path, "GLOG_minloglevel": "2", "OMP_NUM_THREADS": "1",
            "CAFFE_NCCL_TIMEOUT": "150", "FCN_RANKS_TIMEOUT": "150"}
-    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "--max_restarts",
-             "1", "--monitor_interval", "0.1"]
-    done = subprocess.run([*start, *map(str, command)], capture_output=True, text=True, env=env, timeout=240)
-    lines = [line for line in done.stderr.splitlines() if " net.cpp:" not in line]
-    assert done.returncode == 0, "\n".join(lines[-40:])
-    return done.stdout
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2",
+                "--max_restarts", "1", "--monitor_interval", "0.1"]
+    return subprocess.Popen([*launcher, *map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                            env=env, start_new_session=True)
+
+
+def ended(process, seconds=240):
+    """Wait for a started command, and end it where it does not end; gives what it wrote to stdout and stderr."""
+    try:
+        return process.communicate(timeout=seconds)
+    finally:
+        with contextlib.suppress(ProcessLookupError):  # all have gone
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def torchrun(*command):
+    """Run a command in two processes; gives what they wrote to stdout."""
+    process = start(*command)
+    out, err = ended(process)
+    lines = [line for line in err.splitlines() if " net.cpp:" not in line]
+    assert process.returncode == 0, "\n".join(lines[-40:])
+    return out
 
 
 def here(main, *arguments):
@@ -119,6 +153,38 @@ def test_the_journal_has_the_scores_of_the_whole_split(trained):
     assert list(scored[0]) == list(scored[1]) == [2, 4, 6]
     for iteration, row in scored[0].items():
         assert scored[1][iteration] == pytest.approx(row, abs=1e-5), iteration
+
+
+def stopped_by(send):
+    """Start the long training, wait until both processes train, send a signal; gives how it ended."""
+    for rank in (0, 1):
+        Path(f"begun{rank}").unlink(missing_ok=True)
+    process, until = start("program.py"), time.monotonic() + 60
+    while not (Path("begun0").exists() and Path("begun1").exists()) and process.poll() is None:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    send(process.pid)
+    out, err = ended(process, 60)
+    with pytest.raises(ProcessLookupError):  # nobody is left in the session's group
+        os.killpg(process.pid, 0)
+    ours = [line for line in err.splitlines() if line.startswith("error: ")]
+    return process.returncode, out, err, ours
+
+
+def test_ctrl_c_and_sigterm_save_end_all_and_the_same_command_goes_on(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GLOG_minloglevel", "2")
+    make_project(tmp_path, NAME)
+    Path("program.py").write_text(LONG)
+    states = []
+    for send in (lambda pid: os.killpg(pid, signal.SIGINT), lambda pid: os.kill(pid, signal.SIGTERM)):
+        code, out, err, ours = stopped_by(send)
+        assert code != 0 and "solvers/" not in err and "startup.py" not in err  # the only traceback is torchrun's
+        states.append(max(int(path.stem.split("_")[-1]) for path in (MODEL / "snapshot").glob("*.solverstate")))
+        assert sorted(ours) == ["error: process 1 stopped", f"error: {NAME}: stopped at iteration {states[-1]}; "
+                                "the same command goes on from there"]
+    assert f"{NAME}: going on from iteration {states[0]}" in out and states[1] >= states[0] > 0
+    assert not (MODEL / ".ranks").exists()
 
 
 @pytest.fixture(scope="module")
