@@ -134,6 +134,13 @@ class Blob:
         """Values on the compute device, to read and write."""
         return self._edit(self._data)
 
+    def load_data(self, values: torch.Tensor) -> None:
+        """Overwrite the values by a contiguous tensor of the host, of this shape, that nobody writes to any more."""
+        if common.device() is common.CPU:
+            self.write_data().copy_(values)
+        else:
+            self._data.load(values.view(-1))
+
     def read_diff(self) -> torch.Tensor:
         """Gradient on the compute device, to read."""
         return self._read(self._diff)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from . import common, log
+from . import common, log, uploads
 from .blob import Blob
 from .data_transformer import DataTransformer
 from .errors import CaffeError
@@ -25,8 +25,8 @@ from .prefetch import Prefetch
 class Batch(NamedTuple):
     """What one forward pass needs."""
 
-    data: np.ndarray  # (N, C, H, W) float32
-    labels: np.ndarray  # (N,) float32
+    data: torch.Tensor  # (N, C, H, W) float32, on the host
+    labels: torch.Tensor  # (N,) float32
 
 
 class BatchReader:
@@ -59,14 +59,15 @@ class BatchReader:
 
     def read(self) -> Batch:
         """Read the next batch, shaped by its first image: at batch_size 1 each image has its own size."""
-        data, labels = np.empty(0, np.float32), np.empty(self.batch_size, np.float32)
+        data, labels = torch.empty(0), torch.empty(self.batch_size)
         for i in range(self.batch_size):
             try:
                 image, labels[i] = self.image()
                 if i == 0:
                     shape = self.transformer.infer_blob_shape(image.shape)
-                    data = np.empty((self.batch_size, *shape[1:]), np.float32)
-                self.transformer.transform(image, data[i])
+                    data = uploads.room((self.batch_size, *shape[1:]))
+                    places = data.numpy()
+                self.transformer.transform(image, places[i])
             except CaffeError as problem:
                 raise CaffeError(f"{self.where()}: {problem}") from problem
             self.advance()
@@ -122,7 +123,7 @@ class PrefetchingLayer(Layer):
             self.fail(str(problem))
         self.shape_tops(top, batch.data.shape)
         for blob, values in zip(top, batch, strict=False):
-            blob.write_data().copy_(torch.from_numpy(values))
+            blob.load_data(values)
 
     def backward(self, top, propagate_down, bottom):
         """Nothing below."""

@@ -17,7 +17,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from . import common
+from . import common, uploads
 
 UNINITIALIZED, AT_HOST, AT_DEVICE, SYNCED, AT_PIXELS, LEFT_OUT = range(6)
 
@@ -87,11 +87,30 @@ class SyncedMemory:
         self.looked = True
         if self.head == AT_DEVICE:
             self._host_buffer().copy_(self._device)  # type: ignore[arg-type]
-        if self._upload is not None:  # whoever writes here now must not be ahead of the copy
-            self._upload.synchronize()
-            self._upload = None
+        self._await_upload()
         self.head = AT_HOST
         return self._host_buffer()
+
+    def _await_upload(self) -> None:
+        """Whoever writes to the host buffer must not be ahead of a copy from it."""
+        if self._upload is not None:
+            self._upload.synchronize()
+            self._upload = None
+
+    def load(self, values: torch.Tensor) -> None:
+        """Overwrite the first values on the device by flat ones of the host, without waiting if those are pinned."""
+        self._may_change()
+        if len(values) < uploads.LARGE:  # by way of the host, where they may be looked at
+            self._await_upload()
+            self._host_buffer()[:len(values)].copy_(values)
+            self.head = AT_HOST
+        else:
+            uploads.start(values, self._device_buffer(common.device())[:len(values)])
+            self.head = AT_DEVICE
+
+    def host_values(self) -> torch.Tensor | None:
+        """Return the flat host tensor, for reading, if it holds what the device does; it is not brought up to date."""
+        return self._host if self.head in (AT_HOST, SYNCED) else None
 
     def read(self) -> torch.Tensor:
         """Return the flat tensor on the compute device, up to date, for reading."""
@@ -104,10 +123,7 @@ class SyncedMemory:
             return self._host if self._host is not None else self._host_buffer()
         buffer = self._device_buffer(device)
         if self.head == AT_HOST:
-            buffer.copy_(self._host_buffer(), non_blocking=True)
-            if device.type == "cuda":
-                self._upload = torch.cuda.Event()
-                self._upload.record()
+            self._upload = uploads.start(self._host_buffer(), buffer)
             self.head = SYNCED
         elif self.head == UNINITIALIZED:
             buffer.zero_()
@@ -171,7 +187,7 @@ class SyncedMemory:
 
     def _host_buffer(self) -> torch.Tensor:
         if self._host is None:
-            pin = common.device().type == "cuda"
+            pin = uploads.on_card(common.device())
             self._host = torch.zeros(self.count, dtype=torch.float32, pin_memory=pin)
         return self._host
 

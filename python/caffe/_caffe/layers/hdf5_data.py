@@ -50,7 +50,7 @@ class HDF5DataLayer(Layer):
         """Copy the next rows."""
         batch = [next(self._due) for _ in range(self.batch_size)]
         for i, blob in enumerate(top):
-            blob.write_data().copy_(torch.from_numpy(np.stack([row[i] for row in batch])))
+            blob.load_data(torch.from_numpy(np.stack([row[i] for row in batch])))
 
     def backward(self, top, propagate_down, bottom):
         """Nothing below."""

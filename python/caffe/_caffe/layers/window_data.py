@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
-from .. import common, log
+from .. import common, log, uploads
 from ..data_transformer import DataTransformer
 from ..datum import decode_image
 from ..errors import CaffeError
@@ -38,14 +39,15 @@ class WindowReader:
     def read(self) -> Batch:
         """Draw the next batch."""
         count, size = self._param.batch_size, self._transformer.crop_size
-        data, labels = np.zeros((count, 3, size, size), np.float32), np.empty(count, np.float32)
+        data, labels = uploads.room((count, 3, size, size)).zero_(), torch.empty(count)
+        places = data.numpy()
         foreground = int(np.float32(count) * np.float32(self._param.fg_fraction))
         for i in range(count):
             among = self._windows.background if i < count - foreground else self._windows.foreground
             window = among[self._rng.rand(len(among))]
             mirrored = self._transformer.mirror and bool(self._rng.rand(2))
             try:
-                self._cut(window, mirrored, data[i])
+                self._cut(window, mirrored, places[i])
             except CaffeError as problem:
                 raise CaffeError(f"image {window.image}, {self._path(window.image)}: {problem}") from problem
             labels[i] = window.label
