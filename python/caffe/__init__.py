@@ -11,6 +11,7 @@ from ._caffe.common import (
     TEST,
     TRAIN,
     set_device,
+    set_graphs,
     set_mode_cpu,
     set_mode_gpu,
     set_multiprocess,
@@ -52,9 +53,9 @@ __all__ = [
     "LayerError", "LayerParameter", "NCCL", "NesterovSolver", "Net", "NetError", "NetSpec", "ProtoError",
     "RMSPropSolver", "SGDSolver", "SolverError", "SolverParameter", "TEST", "TRAIN", "Timer", "choose_threads",
     "coord_map", "draw", "get_solver", "has_nccl", "init_log", "io", "layer_type_list", "layers", "log", "net_spec",
-    "params", "register_torch_layer", "set_device", "set_mode_cpu", "set_mode_gpu", "set_multiprocess", "set_plans",
-    "set_precision", "set_random_seed", "set_solver_count", "set_solver_rank", "solver_count", "solver_rank",
-    "to_proto",
+    "params", "register_torch_layer", "set_device", "set_graphs", "set_mode_cpu", "set_mode_gpu", "set_multiprocess",
+    "set_plans", "set_precision", "set_random_seed", "set_solver_count", "set_solver_rank", "solver_count",
+    "solver_rank", "to_proto",
 ]
 
 

@@ -18,6 +18,7 @@ from .. import common
 from ..errors import NetError
 from ..layer import Layer
 from . import steps
+from .graphs import Graphs
 from .program import Program
 from .sliding import Convolve, Pool
 from .step import Step
@@ -130,6 +131,7 @@ class Segment:
     def __init__(self, program: Program, blob_of_input: dict[int, int], value_of_blob: dict[int, int],
                  wanted: frozenset[int]) -> None:
         self.program, self._inputs, self._values, self._wanted = program, blob_of_input, value_of_blob, wanted
+        self._graphs = Graphs(program)
         self._seen: list[Any] = []
         self._copies: dict[int, torch.Tensor] = {}
 
@@ -145,11 +147,10 @@ class Segment:
             memory = blobs[i]._data
             if (i in self._wanted or memory.looked or memory.is_watched()) and id(memory) not in written:
                 targets[i] = number
-        found = self.program.run(inputs, frozenset(targets.values()))
+        found, doubt = self._graphs.run(inputs, frozenset(targets.values()))
         for i, number in targets.items():
             blobs[i].write_data().copy_(found[number])
             written.add(id(blobs[i]._data))
-        doubt = self.program.doubt(found)
         self.program.give_back(found)
         return doubt
 
@@ -161,6 +162,7 @@ class Segment:
         if seen == self._seen and not self.is_stale():
             return
         self.program.pack()
+        self._graphs.forget()
         self._seen = seen
         self._copies = {id(memory): memory.read().clone() for memory in now if memory.is_watched()}
 

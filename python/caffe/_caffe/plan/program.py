@@ -65,6 +65,15 @@ class Program:
         self._frames.clear()
         self._around.clear()
 
+    def weights(self) -> list[torch.Tensor]:
+        """Give what steps read besides values: the parameters, and what they made of them."""
+        blobs = [blob.read_data() for step in self.steps for blob in step.layer.blobs]
+        return [*blobs, *(step.packed for step in self.steps if step.packed is not None)]
+
+    def known(self) -> list[torch.Tensor]:
+        """Give what was computed from weights alone."""
+        return [*self._frames.values(), *self._around.values()]
+
     # -- geometry ------------------------------------------------------------------------------
 
     def geometry(self, lengths: dict[int, tuple[int, ...]], wanted: frozenset[int], parts: bool = True) -> Geometry:

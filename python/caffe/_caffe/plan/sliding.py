@@ -78,8 +78,9 @@ class Convolve(Sliding):
         dtype = torch.bfloat16 if common.precision() == "bf16" else torch.float32
         plain = [*self.layer.stride, *self.layer.dilation, self.layer.group] == [1] * 5
         self._weight, self._packed, self._filtering, self._pixel = weight.to(dtype), None, None, False
+        self.packed = None
         if not common.on_host():
-            self._weight = self._weight.contiguous(memory_format=order(dtype))
+            self._weight = self.packed = self._weight.contiguous(memory_format=order(dtype))
             return
         self._filtering = tiles.ready(weight, dtype) if plain and tiles.serves(weight, dtype) else None
         self._pixel = plain and tiles.HAS_LINEAR and [*self.layer.kernel, *self.layer.pad] == [1, 1, 0, 0]

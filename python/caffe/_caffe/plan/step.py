@@ -30,6 +30,7 @@ class Step:
     has_constant = True  # knows flat and constant
     wide = False  # copying a part with its surroundings costs less than computing more of its bottom
     doubt: torch.Tensor | None = None  # a sum; if it is not finite, neither must be what the last run gave
+    packed: torch.Tensor | None = None  # what it made of its weights on a GPU
 
     def pack(self) -> None:
         """Take the present weights."""
