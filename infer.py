@@ -30,6 +30,7 @@ from inference.outputs import said, save_pictures, save_scores, shares
 from inference.photos import PhotoError, enlarge_label, find_images, image_size, output_stems
 from nets import NetError
 from nets.choice import choose, how_to_get_voc, is_embedded, trained
+from nets.loading import is_finite, open_net
 from nets.record import Head, Record
 from ranks import Meeting, first_speaks, gpu_of, here
 
@@ -84,7 +85,7 @@ def _checked(score: np.ndarray, record: Record, head: Head, size: tuple[int, ...
     if score.shape != (len(head.classes), *size):
         raise NetError(f"net '{record.net}': {head.score} is {score.shape}, want {len(head.classes)} "
                        f"classes by {size} pixels; check the net's Crop and its record")
-    if not np.isfinite(score.sum()):
+    if not is_finite(score):
         raise NetError(f"net '{record.net}': scores are not finite; the training of "
                        f"'{record.weights}' diverged; choose an earlier snapshot with --weights")
     return score
@@ -167,9 +168,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _open_net(record: Record) -> Any:
-    import caffe
-
-    net = caffe.Net(record.deploy, caffe.TEST, weights=record.weights)
+    net = open_net(record.deploy, record.weights, record.net)
     for name in (*(spec.blob for spec in record.inputs), *(head.score for head in record.heads)):
         if name not in net.blobs:
             raise NetError(f"net '{record.deploy}': no blob '{name}'; it has "

@@ -13,8 +13,8 @@ from typing import Any, List, Sequence
 
 import numpy as np
 
-import caffe
 import score
+from nets.loading import open_net
 from nets.record import Record
 from scoring.confusion import class_iu, fast_hist, scores
 
@@ -57,7 +57,7 @@ def evaluate(record: Record, ids: Sequence[str], shown: int = 4) -> Evaluation:
         ids: of the split, in its order.
         shown: how many images are kept at either end.
     """
-    net = caffe.Net(str(Path(record.deploy).with_name("val.prototxt")), caffe.TEST, weights=record.weights)
+    net = open_net(Path(record.deploy).with_name("val.prototxt"), record.weights, record.net)
     kept: List[Judged] = []
     order = iter(ids)
     mean = np.array(record.mean_bgr)[:, None, None]  # BGR

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from nets import NetError
+from nets.loading import open_net
 from nets.prototxt import read_prototxt, write_prototxt
 from nets.record import Head, Record
 
@@ -48,9 +49,9 @@ def open_split(record: Record, split: str | None = None, dirs: Mapping[str, str]
         The net with the record's weights, and what it walks.
 
     Raises:
-        NetError: no such net, no such split (lists those there are), heads not the record's.
+        NetError: no such net, no such split (lists those there are), heads not the record's, weights of none of its
+            layers or that are no numbers.
     """
-    import caffe
     from caffe.proto import caffe_pb2
 
     path = scoring_prototxt(Path(record.deploy).parent)
@@ -69,7 +70,7 @@ def open_split(record: Record, split: str | None = None, dirs: Mapping[str, str]
     with tempfile.TemporaryDirectory() as folder:
         scored = os.path.join(folder, path.name)
         write_prototxt(message, scored)
-        net = caffe.Net(scored, caffe.TEST, weights=record.weights)
+        net = open_net(scored, record.weights, record.net)
     for head in record.heads:
         _check_head(net, record, head)
     return ScoredNet(net, ids, param["split"], param["split"] == own)

@@ -11,10 +11,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Dict, Optional
 
-import numpy as np
-
-import caffe
 import surgery
+from nets.loading import copy_from, few, open_net, refuse_not_finite
 from solvers import SolveError
 from solvers.recipes import Recipe, Transplant
 from solvers.run_folder import sha256
@@ -31,7 +29,8 @@ def begin(name: str, net: Any, row: Recipe, init: Optional[str]) -> None:
         init: caffemodel to copy from by layer name; None: the recipe's transplants, or the net's fillers.
 
     Raises:
-        SolveError: the caffemodel has none of the net's layers, or the recipe names an unknown surgery.
+        SolveError, NetError: a caffemodel has none of the net's layers, or holds what is no number; the recipe names an
+            unknown surgery.
     """
     if init is not None:
         copy_weights(name, net, init)
@@ -52,7 +51,7 @@ def origin(row: Recipe, init: Optional[str]) -> Dict[str, Any]:
 
 def graft_weights(name: str, net: Any, graft: Transplant) -> None:
     """Transplant the weights of another net, and fill a layer that has one channel more than there."""
-    source = caffe.Net(f"models/{graft.net}/deploy.prototxt", caffe.TEST, weights=graft.weights)
+    source = open_net(f"models/{graft.net}/deploy.prototxt", graft.weights, graft.net)
     surgery.transplant(net, source, graft.suffix)
     if graft.widened:
         layer, new_layer = graft.widened
@@ -62,16 +61,11 @@ def graft_weights(name: str, net: Any, graft: Transplant) -> None:
 
 def copy_weights(name: str, net: Any, init: str) -> None:
     """Copy initial weights by layer name, as Caffe does, but say which layers they have nothing for."""
-    first = {layer: blobs[0].data.flat[0] for layer, blobs in net.params.items()}
-    for layer in first:
-        net.params[layer][0].data.flat[0] = np.nan  # Caffe does not tell what it copied: what stays is marked
-    net.copy_from(init)
-    kept = [layer for layer in first if np.isnan(net.params[layer][0].data.flat[0])]
-    for layer in kept:
-        net.params[layer][0].data.flat[0] = first[layer]
-    if len(kept) == len(first):
-        raise SolveError(f"net '{name}': initial weights '{init}' have none of its layers ({', '.join(kept[:4])}, "
-                         "...); give the caffemodel of a net whose layers have the same names")
+    kept = copy_from(net, init)
+    if len(kept) == len(net.params):
+        raise SolveError(f"net '{name}': initial weights '{init}' have none of its layers ({few(kept)}); give the "
+                         "caffemodel of a net whose layers have the same names")
+    refuse_not_finite(net, f"net '{name}': initial weights '{init}'")
     print(f"{name}: starts from {init}; layers it does not have: {', '.join(kept) or 'none'}")
 
 

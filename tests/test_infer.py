@@ -17,6 +17,7 @@ from tiny_project import BLACK, BLUE, RED
 
 import caffe
 import infer
+import score
 import startup
 from inference import memory, photos
 from nets.choice import choose, trained
@@ -291,12 +292,42 @@ def test_a_dead_net_is_noticed(tmp_path, monkeypatch, capsys):
 
 def test_a_diverged_net_is_an_error_not_a_picture(project, capsys):
     net = caffe.Net("models/tiny/deploy.prototxt", caffe.TEST, weights="models/tiny/tiny.caffemodel")
-    net.params["score"][0].data[...] = np.nan
+    net.params["score"][0].data[...] = 3e38  # 155 / 100 of it is more than float32 has
     net.save("models/tiny/tiny.caffemodel")
     save(SCENE, "x.png")
     assert infer.main(["x.png"]) == 1
     assert "scores are not finite" in capsys.readouterr().err
     assert not list(Path("output").iterdir())
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("command", [infer, score])
+def test_weights_that_are_no_numbers_are_refused(project, capsys, command, value):
+    net = caffe.Net("models/tiny/deploy.prototxt", caffe.TEST, weights="models/tiny/tiny.caffemodel")
+    net.params["score"][1].data[2] = value
+    net.save("models/tiny/tiny.caffemodel")
+    save(SCENE, "x.png")
+    tiny_project.make_data(project, a=([[(0, 0, 0)]], [[0]]))
+    assert startup.run(lambda: command.main(["x.png"] if command is infer else [])) == 1
+    assert capsys.readouterr().err == (
+        "error: net 'tiny': weights 'models/tiny/tiny.caffemodel' hold NaN or infinity in score, want numbers: the "
+        "training that made them diverged; choose an earlier snapshot, or other weights\n")
+    assert not Path("output").exists() and not Path("results").exists()
+
+
+@pytest.mark.parametrize("command", [infer, score])
+def test_weights_of_another_net_are_refused(project, capsys, command):
+    text = tiny_project.DEPLOY.replace('"score"', '"other"')
+    Path("other.prototxt").write_text(text)
+    caffe.Net("other.prototxt", caffe.TEST).save("other.caffemodel")
+    save(SCENE, "x.png")
+    tiny_project.make_data(project, a=([[(0, 0, 0)]], [[0]]))
+    given = ["--net", "tiny", "--weights", "other.caffemodel"]
+    assert startup.run(lambda: command.main([*given, "x.png"] if command is infer else given)) == 1
+    assert capsys.readouterr().err == (
+        "error: net 'tiny': weights 'other.caffemodel' have none of its layers (score): they are another net's, and it "
+        "would run on what its fillers drew; give the caffemodel that belongs to this net\n")
+    assert not Path("output").exists() and not Path("results").exists()
 
 
 def test_the_embedded_net_comes_last_and_says_how_to_get_the_voc_weights(project, capsys):

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 from train_project import make_project, make_weights, shortened
 
+import caffe
 import startup
 from nets.record import load_record, save_record
 from solvers import SolveError, loop, needs, solve
@@ -221,12 +222,16 @@ def test_what_is_missing_or_wrong_is_one_line(project, capsys):
     (project / "empty.caffemodel").write_bytes(b"")
     make_project(project / "voc", "voc-fcn-squeezenet")
     foreign = "voc/models/ilsvrc-nets/squeezenet_v1.0.caffemodel"
+    net = caffe.Net(str(MODEL / "deploy.prototxt"), caffe.TEST, weights=str(init))
+    net.params["conv3_1"][0].data.flat[7] = np.nan
+    net.save("diverged.caffemodel")
     for arguments, message in [
             (["fcn2s"], "error: net 'fcn2s': no recipe; known are voc-fcn32s"),
             ([NAME, "--init", "gone.caffemodel"], "missing gone.caffemodel (the initial weights"),
             ([NAME, "--init", "notes.caffemodel"], "notes.caffemodel"),
             ([NAME, "--init", "empty.caffemodel"], "empty.caffemodel"),
             ([NAME, "--init", foreign], f"initial weights '{foreign}' have none of its layers (conv1_1, conv1_2"),
+            ([NAME, "--init", "diverged.caffemodel"], "weights 'diverged.caffemodel' hold NaN or infinity in conv3_1"),
             ([NAME, "--voc-dir", "nowhere"], "'nowhere/ImageSets/Segmentation/train.txt' is missing"),
             ([NAME, "--max-iter", "0"], "max_iter 0; want a whole number from 1 up"),
             ([NAME, "--gpu", "64"], "error: --gpu 64: ")]:
