@@ -47,7 +47,7 @@ def physical_cores() -> int:
 
 def _core_of_cpus() -> dict[int, tuple[str, ...]]:
     """Return socket and core of each CPU that the kernel tells them of."""
-    found = {}
+    found: dict[int, tuple[str, ...]] = {}
     for block in _text("proc/cpuinfo").split("\n\n"):
         facts = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in block.splitlines())}
         if "core id" in facts and facts.get("processor", "").isdigit():
