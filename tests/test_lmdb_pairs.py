@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from functools import partial
@@ -133,6 +134,21 @@ def test_folders_of_images_and_labels(project, tmp_path, capsys):
     (tmp_path / "one").mkdir()
     with pytest.raises(DataError, match="6 files of .* have no partner of the same name"):
         command("write", "--images", tmp_path / "one", "--labels", voc / "SegmentationClass", "--out", tmp_path / "x")
+    with pytest.raises(ValueError, match="label"):  # swapped
+        command("write", "--images", voc / "SegmentationClass", "--labels", voc / "JPEGImages", "--out", tmp_path / "x")
+    assert not (tmp_path / "x").exists()
+    listed = (out / "train.txt").read_text()
+    for path in (voc / "JPEGImages").iterdir():
+        shutil.copy(path, tmp_path / "one")
+    gone = sorted((tmp_path / "one").iterdir())[0]
+    (tmp_path / "two").mkdir()
+    for path in (voc / "SegmentationClass").iterdir():
+        if path.stem != gone.stem:
+            shutil.copy(path, tmp_path / "two")
+    gone.unlink()
+    with pytest.raises(DataError, match="was written with another list of images"):
+        command("write", "--images", tmp_path / "one", "--labels", tmp_path / "two", "--out", out)
+    assert (out / "train.txt").read_text() == listed
 
 
 class Stop(Exception):

@@ -8,6 +8,7 @@ Not here: what it does (writing.py, checking.py), where data sets lie (source.py
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import sys
 from pathlib import Path
@@ -16,11 +17,12 @@ from typing import Any
 from data.lmdb_pairs.checking import read, verify
 from data.lmdb_pairs.datums import ENCODINGS
 from data.lmdb_pairs.source import Source, of_folders, of_prototxt, of_set, ordered
-from data.lmdb_pairs.writing import estimate, megabytes, plan, write
+from data.lmdb_pairs.writing import RECORD, Plan, estimate, megabytes, plan, write
 from data.sets import SETS, DataError
 from data.whole import write_text
 
 SEED = 1337  # of the released nets
+LIST = "train.txt"  # in --out, of --images and --labels
 
 
 def add_parser(commands: Any) -> None:
@@ -65,6 +67,20 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _write(args: argparse.Namespace) -> None:
+    try:
+        what = _planned(args)
+    except (ValueError, OSError):
+        _take_list_back(args)
+        raise
+    there = write(what, args.out, _bar("writing"))
+    if there:
+        print(f"{there} of {what.count} items were there already")
+    if not args.no_verify:
+        _verify(args.out)
+
+
+def _planned(args: argparse.Namespace) -> Plan:
+    """Look at the source, say what would be written."""
     source = _source(args)
     drawn = source.opened()
     if drawn.random and not args.draws:
@@ -73,11 +89,7 @@ def _write(args: argparse.Namespace) -> None:
         raise DataError(f"--draws {args.draws}; want 1 or more")
     what = plan(source, args.draws or len(drawn.indices), args.encode, args.label_encode)
     print(f"{args.out}: {what.count} items, LMDBs {', '.join(what.kinds)}, about {megabytes(estimate(what))}")
-    there = write(what, args.out, _bar("writing"))
-    if there:
-        print(f"{there} of {what.count} items were there already")
-    if not args.no_verify:
-        _verify(args.out)
+    return what
 
 
 def _source(args: argparse.Namespace) -> Source:
@@ -105,8 +117,20 @@ def _list(args: argparse.Namespace) -> str:
         raise DataError(f"{len(alone)} files of '{args.images}' and '{args.labels}' have no partner of the same name, "
                         f"{len(images & labels)} have one" + (f"; the first is '{alone[0]}'" if alone else "")
                         + "; want one label for each image")
-    write_text(args.out / "train.txt", "\n".join(sorted(images)) + "\n")
-    return "train"
+    place, text = args.out / LIST, "\n".join(sorted(images)) + "\n"
+    if (args.out / RECORD).exists() and place.exists() and place.read_text(encoding="utf-8") != text:
+        raise DataError(f"'{args.out}' was written with another list of images (see {LIST} there); choose another "
+                        "--out, or delete the folder")
+    write_text(place, text)
+    return place.stem
+
+
+def _take_list_back(args: argparse.Namespace) -> None:
+    """Remove the list of two folders of which nothing was written."""
+    if args.images is not None and not (args.out / RECORD).exists():
+        (args.out / LIST).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # other things are in it, or it was never made
+            args.out.rmdir()
 
 
 def _verify(folder: Path) -> None:
