@@ -51,21 +51,22 @@ def commands(lines: Sequence[str]) -> str:
     return f"<pre>{html.escape(chr(10).join(lines))}</pre>"
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]], colours: Optional[Sequence[Sequence[int]]] = None,
-          shades: Optional[np.ndarray] = None) -> str:
+def table(head: Sequence[str], rows: Iterable[Sequence[str]],
+          colours: Optional[Sequence[Optional[Sequence[int]]]] = None, shades: Optional[np.ndarray] = None) -> str:
     """Give a table.
 
     Args:
         head: of the columns.
         rows: of texts.
-        colours: RGB of a patch before the first cell of each row, or None.
+        colours: RGB of a patch before the first cell of each row, or None for a row without, or for all.
         shades: (rows, columns less the first) in 0 ... 1, how dark each cell is, or None.
     """
     lines = []
     for number, row in enumerate(rows):
         patch = ""
-        if colours is not None:
-            red, green, blue = (int(value) for value in colours[number])
+        colour = None if colours is None else colours[number]
+        if colour is not None:
+            red, green, blue = (int(value) for value in colour)
             patch = f'<span class="swatch" style="background:rgb({red},{green},{blue})"></span>'
         cells = [f"<td>{patch}{html.escape(row[0])}</td>"]
         for column, text in enumerate(row[1:]):

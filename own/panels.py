@@ -53,8 +53,8 @@ def _row(pair: Pair, table: Table) -> Optional[np.ndarray]:
         pass
     if not pictures:
         return None
-    text = f"{pair.id}: image, label, label as understood (magenta: not in the class table)"
-    return panel(pictures, legend([(255, text)], make_palette(256), 0))
+    text = f"not in the class table; {pair.id}: image, label, label as understood"
+    return panel(pictures, legend([(0, text)], np.array([_WRONG], np.uint8), 0))
 
 
 def _sized(picture: np.ndarray) -> np.ndarray:

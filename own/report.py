@@ -89,7 +89,7 @@ def _per_class(classes: Table, result: Evaluation) -> str:
                      _number(class_accuracy(hist)[number]), _number(class_iu(hist)[number])])
     found = scores(hist)
     rows.append(["mean", "", "", _number(found["mean_accuracy"]), _number(found["mean_iu"])])
-    colours = [*make_palette(256)[:len(classes.classes)], (255, 255, 255)]
+    colours = [*make_palette(256)[:len(classes.classes)], None]  # the mean has none
     return table(("class", "of truth", "of prediction", "accuracy", "IU"), rows, colours)
 
 

@@ -5,7 +5,7 @@ import pytest
 from own_images import halves, make_pairs, paint
 from PIL import Image, ImageFilter
 
-from own import OwnError
+from own import OwnError, page
 from own.checker import check_classes, check_files, class_counts, usable
 from own.codes import spectrum_of
 from own.pairs import find_pairs
@@ -13,6 +13,7 @@ from own.panels import draw_finding
 from own.splits import draw, given
 from own.survey import COLOURS, VALUES, read_codes, survey
 from own.table import VOID, propose, read_table, table_text
+from vis import make_palette
 
 RED, GREEN, BLUE, WHITE = (230, 25, 75), (60, 180, 75), (0, 130, 200), (255, 255, 255)
 
@@ -147,7 +148,14 @@ def test_smoothed_labels_have_the_same_classes_and_are_told(tmp_path):
         Image.open(path).rotate(7).filter(ImageFilter.GaussianBlur(3)).save(path)
     findings, table = found(images, labels)
     assert codes_of(table) == [(0, 0), (1, 255)] and "borders were smoothed" in str(findings["in-between"])
-    assert (draw_finding(findings["in-between"], table) == (255, 0, 255)).all(2).any()
+    drawn = draw_finding(findings["in-between"], table)
+    assert (drawn == (255, 0, 255)).all(2).any()
+    assert not (drawn == make_palette(256)[255]).all(2).any()  # no void here, and none beside the words
+
+
+def test_a_row_of_a_table_may_have_no_colour():
+    drawn = page.table(("class", "IU"), [["cat", "1"], ["mean", "1"]], [(1, 2, 3), None])
+    assert drawn.count("swatch") == 1 and "rgb(1,2,3)" in drawn and "<td>mean</td>" in drawn
 
 
 def test_jpeg_labels_have_the_same_classes_and_are_told(tmp_path):
