@@ -12,7 +12,6 @@ import argparse
 import re
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Optional
@@ -20,9 +19,11 @@ from typing import Any, Optional
 from caffe.proto import caffe_pb2
 from nets import NetError
 from nets.analysis import Layer, analyse
+from nets.explain_picture import draw
 from nets.prototxt import read_prototxt
 from nets.reasons import (
     CropReason,
+    Explained,
     PadReason,
     crop_reasons,
     pad_reason,
@@ -36,17 +37,6 @@ SIZE = (500, 500)
 TRAINING = ("train", "trainval")
 PICTURES = (".svg", ".png")
 HEAD = ("layer", "type", "output", "stride", "field", "start", "parameters")
-
-
-@dataclass(frozen=True)
-class Explained:
-    """All that is known of a net. size: height and width of the image. crops: one for each Crop."""
-
-    title: str
-    size: tuple[int, int]
-    layers: tuple[Layer, ...]
-    pad: Optional[PadReason]
-    crops: tuple[CropReason, ...]
 
 
 def explain(which: str, size: Optional[tuple[int, int]] = None, phase: Optional[str] = None) -> Explained:
@@ -279,8 +269,6 @@ def main(argv: Sequence[str]) -> int:
     found = explain(args.net, args.size, args.phase)
     print(text(found))
     if args.out:
-        from nets.explain_picture import draw
-
         draw(found, args.out)
         print(f"wrote {args.out}")
     return 0

@@ -9,14 +9,11 @@ Source: ours.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from data.whole import write_whole
 from nets.analysis import Layer
-from nets.reasons import makers, sides
-
-if TYPE_CHECKING:
-    from nets.explain import Explained
+from nets.reasons import Explained, makers, sides
 
 ROW = 0.235  # inches
 COARSE = 8  # strides from which on the places are drawn one by one

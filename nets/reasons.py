@@ -1,7 +1,8 @@
 """Why a net pads and crops as it does: the coordinates behind it, in numbers.
 
 In:   a NetParameter whose images come from Input layers (explain makes it so), and its analysis.
-Out:  the padding beyond a kernel's need, with the least pads that would do; each Crop, with its sum of shifts.
+Out:  the padding beyond a kernel's need, with the least pads that would do; each Crop, with its sum of shifts;
+      Explained, which holds all that.
 Not here: sizes and coordinates (analysis), the words about them (explain), drawings (explain_picture).
 Source: Long et al., section 3.2. A layer with kernel k, stride s and pad p over a blob whose places are d pixels
     apart moves place 0 by ((k - 1) / 2 - p) d; a Deconvolution moves it back by the same rule.
@@ -61,6 +62,17 @@ class PadReason:
     least_inside: int
     least_any: Optional[int]
     smallest: Optional[int]
+
+
+@dataclass(frozen=True)
+class Explained:
+    """All that is known of a net. size: height and width of the image. crops: one for each Crop."""
+
+    title: str
+    size: tuple[int, int]
+    layers: tuple[Layer, ...]
+    pad: Optional[PadReason]
+    crops: tuple[CropReason, ...]
 
 
 def sides(layer: Layer) -> tuple[int, int]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import graphlib
 import subprocess
 from pathlib import Path
 
@@ -90,6 +91,15 @@ def test_own_images_are_at_the_top(name):
     # what trains on a user's images uses nets, solvers and scoring; none of them knows of it
     if name != "train.py" and not name.startswith("own/"):
         assert not [i for i in imports_of(name) if starts(i, "own", "train")], name
+
+
+def test_no_modules_of_the_toolkit_import_each_other():
+    modules = {name.removesuffix(".py").removesuffix("/__init__").removeprefix("layers/").replace("/", "."): name
+               for name in TOOLKIT}
+    below = {module: {next((whole for whole in (imported, imported.rpartition(".")[0]) if whole in modules), module)
+                      for imported in imports_of(name)} - {module} for module, name in modules.items()}
+    assert "nets.analysis" in below["nets.explain"] and "score" in below["own.evaluate"]
+    graphlib.TopologicalSorter(below).prepare()  # raises CycleError, which names them
 
 
 @pytest.mark.parametrize("name", [n for n in TOOLKIT if n.startswith(("data/", "layers/"))])
