@@ -134,6 +134,11 @@ class Blob:
         """Values on the compute device, to read and write."""
         return self._edit(self._data)
 
+    def host_data(self) -> torch.Tensor | None:
+        """Values on the host, to read, where a device computes and the host knows them, too; else None."""
+        flat = None if common.device() is common.CPU else self._data.host_values()
+        return None if flat is None else self._shaped(flat)
+
     def load_data(self, values: torch.Tensor) -> None:
         """Overwrite the values by a contiguous tensor of the host, of this shape, that nobody writes to any more."""
         if common.device() is common.CPU:

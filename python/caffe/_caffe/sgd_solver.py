@@ -6,7 +6,7 @@ Not here: the learning rate of an iteration (lr_policy), the loop (solver).
 Source: BVLC solvers/sgd_solver.cpp.
 
 A further solver is a class with its own `compute_update_value`, and `history_sets` 2 where it
-remembers two arrays a parameter.
+remembers two arrays a parameter; with `keeps_moving` what is frozen costs a device nothing.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import torch
 from . import common, log, lr_policy
 from .blob import Blob
 from .errors import SolverError
+from .remembered import Remembered
 from .solver import Solver
 
 _CACHE = 1 << 19  # values updated at a time on the CPU, so that all steps find them in its cache
@@ -42,10 +43,13 @@ class SGDSolver(Solver):
 
     type = "SGD"
     history_sets = 1
+    # At rate 0, parameters still move by what the history holds, which else stays 0; False: they stay, it may not.
+    keeps_moving = True
 
     def _pre_solve(self) -> None:
         shapes = [blob.shape for blob in self.net.learnable_params]
         self.history = [Blob(*shape) for _ in range(self.history_sets) for shape in shapes]
+        self._still: list[Remembered[bool]] = [Remembered() for _ in shapes]
         self._blocks: list[Block] = []
         self._blocks_of: list[object] = []
 
@@ -134,15 +138,26 @@ class SGDSolver(Solver):
     def _current_blocks(self) -> list[Block]:
         """Return all parameters in blocks; made anew only when memory or a multiplier changed."""
         net = self.net
-        memory = [[blob.edit_data() for blob in net.learnable_params],
+        rests = [self._rests(i) for i in range(len(net.learnable_params))]
+        memory = [[blob.read_data() if still else blob.edit_data()
+                   for blob, still in zip(net.learnable_params, rests, strict=True)],
                   [blob.edit_diff() for blob in net.learnable_params],
-                  [blob.edit_data() for blob in self.history]]
+                  [blob.read_data() if still and self.keeps_moving else blob.edit_data()
+                   for blob, still in zip(self.history, rests * self.history_sets, strict=True)]]
         now = [*sum(memory, []), *net.params_lr, *net.params_weight_decay]
         if len(now) != len(self._blocks_of) or any(
                 a is not b and a != b if isinstance(a, float) else a is not b
                 for a, b in zip(now, self._blocks_of, strict=True)):
             self._blocks_of, self._blocks = now, self._make_blocks(*memory)
         return self._blocks
+
+    def _rests(self, i: int) -> bool:
+        """Tell whether updates leave parameter i as it is, on a device, where what is known of it then stays known."""
+        keeps_moving = vars(type(self)).get("keeps_moving")  # a subclass says so itself
+        if common.device() is common.CPU or self.net.params_lr[i] or keeps_moving is None:
+            return False
+        history = self.history[i]
+        return not keeps_moving or self._still[i].of(history, lambda: not bool(history.read_data().any()))
 
     def _make_blocks(self, data: list[torch.Tensor], diff: list[torch.Tensor],
                      history: list[torch.Tensor]) -> list[Block]:

@@ -26,7 +26,7 @@ class SyncedMemory:
     """Lazily allocated, zero-filled values on host and device."""
 
     __slots__ = ("count", "head", "may_be_pixels", "_host", "_device", "_upload", "_pixels", "_views", "version",
-                 "looked", "_fill", "_before_write", "_watchers", "_is_held")
+                 "looked", "_fill", "_before_write", "_watchers", "is_held")
 
     def __init__(self, count: int, may_be_pixels: bool = False) -> None:
         self.count = count
@@ -42,7 +42,7 @@ class SyncedMemory:
         self._fill: Callable[[], None] | None = None  # computes values that were left out
         self._before_write: Callable[[], None] | None = None
         self._watchers: list[weakref.ref[np.ndarray]] = []  # views that scripts were given
-        self._is_held = False  # a script has a tensor
+        self.is_held = False  # a script has a tensor
 
     # -- who looks -----------------------------------------------------------------------------
 
@@ -55,13 +55,13 @@ class SyncedMemory:
 
     def hold(self) -> None:
         """Note that a script has a tensor of the values, for good."""
-        self._is_held = True
+        self.is_held = True
 
     def is_watched(self) -> bool:
         """Tell whether a script still holds a view, through which it may read and write unseen."""
         if self._watchers:
             self._watchers = [view for view in self._watchers if view() is not None]
-        return self._is_held or bool(self._watchers)
+        return self.is_held or bool(self._watchers)
 
     def leave_out(self, fill: Callable[[], None] | None) -> None:
         """Hold no values until somebody asks, and then let `fill` compute them; None: hold what is there."""

@@ -33,6 +33,7 @@ class NesterovSolver(SGDSolver):
     """Nesterov's accelerated gradient: V' = momentum V + lr g, W -= (1 + momentum) V' - momentum V."""
 
     type = "Nesterov"
+    keeps_moving = True
 
     def compute_update_value(self, block: Block, local_rate: float) -> None:
         """Step back, then over step."""
@@ -48,6 +49,7 @@ class AdaGradSolver(SGDSolver):
     """W -= lr g / (sqrt(sum g²) + delta). Source: Duchi et al. 2011."""
 
     type = "AdaGrad"
+    keeps_moving = False
 
     def _check_ready(self) -> None:
         super()._check_ready()
@@ -64,6 +66,7 @@ class RMSPropSolver(SGDSolver):
     """W -= lr g / (sqrt(E[g²]) + delta), E fading by rms_decay. Source: Tieleman and Hinton 2012."""
 
     type = "RMSProp"
+    keeps_moving = False
 
     def _check_ready(self) -> None:
         super()._check_ready()
@@ -85,6 +88,7 @@ class AdaDeltaSolver(SGDSolver):
     """
 
     type = "AdaDelta"
+    keeps_moving = False
     history_sets = 2
 
     def compute_update_value(self, block: Block, local_rate: float) -> None:
@@ -106,6 +110,7 @@ class AdamSolver(SGDSolver):
     """
 
     type = "Adam"
+    keeps_moving = False
     history_sets = 2
 
     def compute_update_value(self, block: Block, local_rate: float) -> None:

@@ -30,13 +30,33 @@ def diagonal(weight: torch.Tensor) -> torch.Tensor | None:
     Args:
         weight: (C, C, kh, kw), contiguous.
     """
-    channels, area = weight.shape[0], weight.shape[2] * weight.shape[3]
-    if channels > 1:
-        # Without the first kernel, rows of C + 1 kernels end in a diagonal one each.
-        rest = weight.flatten()[area:].view(channels - 1, channels + 1, area)[:, :-1]
-        if bool(rest.any()):
-            return None
+    return own(weight) if is_diagonal(weight) else None
+
+
+def own(weight: torch.Tensor) -> torch.Tensor:
+    """Return the kernels weight[c, c] as (C, kh, kw)."""
     return weight.diagonal().permute(2, 0, 1)
+
+
+def is_diagonal(weight: torch.Tensor) -> bool:
+    """Tell whether all kernels but weight[c, c] are exactly zero; weight (C, C, kh, kw) is contiguous."""
+    channels, area = weight.shape[0], weight.shape[2] * weight.shape[3]
+    if channels == 1:
+        return True
+    # Without the first kernel, rows of C + 1 kernels end in a diagonal one each.
+    rest = weight.flatten()[area:].view(channels - 1, channels + 1, area)[:, :-1]
+    return not bool(rest.any())
+
+
+def is_whole(kernel: Sequence[int], stride: Sequence[int]) -> bool:
+    """Tell whether a kernel is whole strides long: then each value meets exactly the places it would in full."""
+    return all(k % s == 0 for k, s in zip(kernel, stride, strict=True))
+
+
+def poisoned(values: torch.Tensor) -> torch.Tensor:
+    """Make NaN of values (N, C, H, W) where another channel is not finite, which times 0 would be NaN."""
+    bad = values.isfinite().logical_not_()
+    return values.masked_fill(bad.sum(1, keepdim=True) > bad, float("nan"))
 
 
 def upsample(x: torch.Tensor, kernels: torch.Tensor, stride: Sequence[int], pad: Sequence[int],

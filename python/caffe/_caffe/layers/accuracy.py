@@ -58,14 +58,8 @@ class AccuracyLayer(Layer):
     def forward(self, bottom, top):
         """Count."""
         scores = bottom[0].read_data().view(self.view)
-        labels = (
-            bottom[1].read_data().view(self.view[0], self.view[2]).to(torch.int64)
-        )  # Caffe: truncates
-        counted = torch.ones_like(labels, dtype=torch.bool)
-        if self.ignore_label is not None:
-            counted = labels != self.ignore_label
-            labels = torch.where(counted, labels, 0)
-        self._check_range(labels)
+        labels, counted = self._cut(bottom[1].read_data())
+        self._check_range(labels, bottom[1].host_data())
         at_least = (scores >= scores.gather(1, labels.unsqueeze(1))).sum(
             1
         )  # counts the true class, too
@@ -80,7 +74,17 @@ class AccuracyLayer(Layer):
     def _share(self, right, total, blob):
         blob.write_data().copy_(torch.where(total > 0, right / total.clamp_min(1), 0.0))
 
-    def _check_range(self, labels):
+    def _cut(self, values):
+        """Return labels (outer, inner), 0 where ignored, and which of them count."""
+        labels = values.view(self.view[0], self.view[2]).to(torch.int64)  # Caffe: truncates
+        if self.ignore_label is None:
+            return labels, torch.ones_like(labels, dtype=torch.bool)
+        counted = labels != self.ignore_label
+        return torch.where(counted, labels, 0), counted
+
+    def _check_range(self, labels, on_host):
+        if on_host is not None:  # no read from a GPU
+            labels = self._cut(on_host)[0]
         # DEVIATION D4: Caffe reads past the scores here.
         if labels.numel() and not 0 <= int(labels.min()) <= int(labels.max()) < self.classes:
             self.fail(

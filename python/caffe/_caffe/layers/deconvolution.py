@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from .. import upsampling
+from .. import common, upsampling
 from ..base_convolution import BaseConvolutionLayer
 from ..layer_factory import register_layer
+from ..remembered import Remembered
 
 
 @register_layer("Deconvolution")
@@ -14,7 +15,8 @@ class DeconvolutionLayer(BaseConvolutionLayer):
     """Weight (channels, num_output / group, kernel...).
 
     Where each channel only feeds its own output, as bilinear upsampling does, the products with the zeros
-    between channels are left out; the weight is looked at in every pass, for it may be edited at any time.
+    between channels are left out; the weight is looked at in every pass, for it may be edited at any time
+    (on a GPU, when it may have been).
     """
 
     transposed = True
@@ -24,9 +26,14 @@ class DeconvolutionLayer(BaseConvolutionLayer):
         extent = self.dilation[axis] * (self.kernel[axis] - 1) + 1
         return self.stride[axis] * (length - 1) + extent - 2 * self.pad[axis]
 
+    def setup(self, bottom, top):
+        """Read the parameters, create weight and bias unless they are there."""
+        super().setup(bottom, top)
+        self._diagonal = Remembered()
+
     def convolve(self, x, weight, bias, out):
         """Write the upsampled bottom into `out`."""
-        kernels = self._kernels(x, weight)
+        x, kernels = self._apart(x, weight)
         if kernels is None:
             super().convolve(x, weight, bias, out)
             return
@@ -36,21 +43,28 @@ class DeconvolutionLayer(BaseConvolutionLayer):
 
     def data_gradient(self, dy, x, weight, out):
         """Write the gradient of a bottom into `out`; x gives only the shape."""
-        kernels = self._kernels(dy, weight)
+        dy, kernels = self._apart(dy, weight)
         if kernels is None:
             super().data_gradient(dy, x, weight, out)
         else:
             upsampling.upsample_backward(dy, kernels, self.stride, self.pad, out)
 
-    def _kernels(self, values, weight):
-        """Return one kernel a channel (C, h, w) where that is all the weight holds, else None."""
+    def _apart(self, values, weight):
+        """Return the values and one kernel a channel (C, h, w), None where channels cannot be taken apart."""
         kernels = self.own_kernels(weight)
+        if kernels is None:
+            return values, None
         # Inf or NaN times the zeros left out would be NaN.
-        return kernels if kernels is not None and bool(torch.isfinite(values.sum())) else None
+        if common.device() is common.CPU or not upsampling.is_whole(self.kernel, self.stride):
+            return values, kernels if bool(torch.isfinite(values.sum())) else None
+        return values if self.group > 1 else upsampling.poisoned(values), kernels
 
     def own_kernels(self, weight):
-        """Return the same, for values that are finite."""
+        """Return one kernel a channel where that is all the weight holds, else None; for values that are finite."""
         if not (self.num_spatial_axes == 2 and self.channels == self.num_output and self.dilation == [1, 1]
                 and self.group in (1, self.channels) and upsampling.serves(self.kernel, self.stride)):
             return None
-        return weight[:, 0] if self.group > 1 else upsampling.diagonal(weight)
+        if self.group > 1:
+            return weight[:, 0]
+        is_diagonal = self._diagonal.of(self.blobs[0], lambda: upsampling.is_diagonal(weight))
+        return upsampling.own(weight) if is_diagonal else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from .. import stochastic_pooling
+from .. import common, stochastic_pooling
 from ..im2col import check_int
 from ..layer import Layer
 from ..layer_factory import register_layer
@@ -165,6 +165,9 @@ class PoolingLayer(Layer):
         dx.copy_(grad.view(dx.shape))
 
     def _maximum(self, x, y):
+        if self._native and common.device() is not common.CPU:
+            self._maximum_unseen(x, y)
+            return
         if self._native:
             # Channels last is 3 times faster on the CPU, copies included: 8 x 454 x 390 in 1.2, not 3.3 ms.
             last = x.device.type == "cpu" and x.shape[1] >= WIDE
@@ -187,6 +190,13 @@ class PoolingLayer(Layer):
         row, column = index.div(width, rounding_mode="floor") - self.pad[0], index % width - self.pad[1]
         self._index = (row * x.shape[3] + column).masked_fill_(pooled <= LOWEST, -1)
         y.copy_(pooled)
+
+    def _maximum_unseen(self, x, y):
+        """Do what the rest of `_maximum` does, without a look at the values, for which the host would have to wait."""
+        index = self._room_for_index(y)
+        known = torch.nan_to_num(x, nan=LOWEST, posinf=float("inf"), neginf=LOWEST)
+        aten.max_pool2d_with_indices.out(known, *self._window(), out=y, indices=index)
+        index.masked_fill_(y <= LOWEST, -1)
 
     def _window(self):
         return self.kernel, self.stride, self.pad, [1, 1], self.round_up

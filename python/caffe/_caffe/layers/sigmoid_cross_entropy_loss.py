@@ -8,6 +8,7 @@ from .. import common
 from ..axes import count
 from ..layer import LossLayer
 from ..layer_factory import register_layer
+from ..remembered import Remembered
 
 
 @register_layer("SigmoidCrossEntropyLoss")
@@ -23,6 +24,7 @@ class SigmoidCrossEntropyLossLayer(LossLayer):
             self.normalization = param.normalization
         elif param.HasField("normalize") and param.normalize:
             self.normalization = param.VALID
+        self._count = Remembered()
 
     def reshape(self, bottom, top):
         """Check that there is a target for each value."""
@@ -38,7 +40,7 @@ class SigmoidCrossEntropyLossLayer(LossLayer):
         losses = x.clamp_min(0).sub_(x * target).add_(x.abs().neg_().exp_().log1p_())
         if valid is not None:
             losses.masked_fill_(~valid, 0)
-        top[0].write_data().copy_(losses.sum() / self._normalizer(valid))
+        top[0].write_data().copy_(losses.sum() / self._normalizer(bottom[1], valid))
 
     def backward(self, top, propagate_down, bottom):
         """(s(x) - t) loss weight / normalizer, 0 where ignored."""
@@ -50,20 +52,27 @@ class SigmoidCrossEntropyLossLayer(LossLayer):
         dx = torch.sub(x.sigmoid(), target, out=bottom[0].write_diff())
         if valid is not None:
             dx.masked_fill_(~valid, 0)
-        dx.mul_(top[0].read_diff() / self._normalizer(valid))
+        dx.mul_(top[0].read_diff() / self._normalizer(bottom[1], valid))
 
     def _pairs(self, bottom):
         x = bottom[0].read_data()
         target = bottom[1].read_data().view_as(x)
-        if self.ignore_label is None:
-            return x, target, None
-        return x, target, target.to(torch.int64) != self.ignore_label  # Caffe: targets are cut to integers here
+        return x, target, self._valid(target)
 
-    def _normalizer(self, valid):
+    def _valid(self, target):
+        """Return which targets count, None for all."""
+        # Caffe: targets are cut to integers here
+        return None if self.ignore_label is None else target.to(torch.int64) != self.ignore_label
+
+    def _normalizer(self, targets, valid):
         modes = self.layer_param.loss_param
         if self.normalization == modes.VALID:
-            amount = self.outer_num * self.inner_num if valid is None else int(valid.sum())
+            amount = self.outer_num * self.inner_num if valid is None else self._count.of(
+                targets, lambda: self._number_of(valid, targets.host_data()))
         else:
             amount = {modes.FULL: self.outer_num * self.inner_num, modes.BATCH_SIZE: self.outer_num,
                       modes.NONE: 1}[self.normalization]
         return common.normalizer(amount, self.phase)
+
+    def _number_of(self, valid, on_host):
+        return int((valid if on_host is None else self._valid(on_host)).sum())

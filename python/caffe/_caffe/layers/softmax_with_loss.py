@@ -9,6 +9,7 @@ from ..axes import canonical_axis, count
 from ..blob import Blob
 from ..layer import LossLayer
 from ..layer_factory import register_layer
+from ..remembered import Remembered
 
 FLT_MIN = torch.finfo(torch.float32).tiny
 
@@ -36,6 +37,7 @@ class SoftmaxWithLossLayer(LossLayer):
         self._modes = param
         self.prob = Blob()
         self._shapes = None
+        self._facts = Remembered()
 
     def reshape(self, bottom, top):
         """Check that there is one label for each prediction; the loss is a scalar."""
@@ -99,20 +101,29 @@ class SoftmaxWithLossLayer(LossLayer):
 
     def _labels(self, blob):
         """Return labels (outer, 1, inner) with 0 where ignored, which of them count, and how many."""
-        # Caffe: labels are floats cut to integers.
-        index = blob.read_data().view(self.outer_num, 1, self.inner_num).to(torch.int64)
-        valid = None
-        count_valid = low = high = torch.zeros((), dtype=torch.int64, device=index.device)
-        if self.ignore_label is not None:
-            valid = index != self.ignore_label
-            index = index * valid
-            count_valid = valid.sum()
-        if index.numel():
-            low, high = torch.aminmax(index)
-        low, high, known = torch.stack((low, high, count_valid)).tolist()  # one transfer from a GPU
+        index, valid = self._cut(blob.read_data())
+        low, high, known = self._facts.of(blob, lambda: self._look(blob.host_data(), index, valid))
         if low < 0 or high >= self.classes:  # DEVIATION D4: Caffe reads past the scores here.
             self._refuse(low if low < 0 else high)
         return index, valid, index.numel() if valid is None else known
+
+    def _cut(self, labels):
+        # Caffe: labels are floats cut to integers.
+        index = labels.view(self.outer_num, 1, self.inner_num).to(torch.int64)
+        if self.ignore_label is None:
+            return index, None
+        valid = index != self.ignore_label
+        return index * valid, valid
+
+    def _look(self, on_host, index, valid):
+        """Return the smallest and the largest label, and how many count."""
+        if on_host is not None:
+            index, valid = self._cut(on_host)
+        low = high = torch.zeros((), dtype=torch.int64, device=index.device)
+        count_valid = low if valid is None else valid.sum()
+        if index.numel():
+            low, high = torch.aminmax(index)
+        return torch.stack((low, high, count_valid)).tolist()  # one transfer from a GPU, none if labels are on the host
 
     def _refuse(self, label):
         ignored = "no ignore_label is set" if self.ignore_label is None else f"ignore_label is {self.ignore_label}"
