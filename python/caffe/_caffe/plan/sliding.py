@@ -67,7 +67,8 @@ class Convolve(Sliding):
         self.windows = tuple(
             Window(layer.dilation[i] * (layer.kernel[i] - 1) + 1, layer.stride[i], layer.pad[i], True) for i in (0, 1))
         self.wide = layer.channels >= MANY
-        self._weight = torch.empty(0)
+        self._dtype = torch.float32
+        self._plain: torch.Tensor | None = None  # the weight in this type, where it may be used as it is
         self._packed: torch.Tensor | None = None
         self._filtering: tiles.Tiled | None = None
         self._pixel = False  # every place is a product of its own
@@ -75,28 +76,31 @@ class Convolve(Sliding):
     def pack(self) -> None:
         """Take the present weights."""
         weight = self.layer.blobs[0].read_data()
-        dtype = torch.bfloat16 if common.precision() == "bf16" else torch.float32
+        self._dtype = torch.bfloat16 if common.precision() == "bf16" else torch.float32
         plain = [*self.layer.stride, *self.layer.dilation, self.layer.group] == [1] * 5
-        self._weight, self._packed, self._filtering, self._pixel = weight.to(dtype), None, None, False
-        self.packed = None
+        self._plain = self._packed = self.packed = self._filtering = None
+        self._pixel = False
         if not common.on_host():
-            self._weight = self.packed = self._weight.contiguous(memory_format=order(dtype))
+            self._plain = self.packed = weight.to(self._dtype).contiguous(memory_format=order(self._dtype))
             return
-        self._filtering = tiles.ready(weight, dtype) if plain and tiles.serves(weight, dtype) else None
+        if plain and tiles.serves(weight, self._dtype):
+            self._filtering = tiles.ready(weight, self._dtype)
         self._pixel = plain and tiles.HAS_LINEAR and [*self.layer.kernel, *self.layer.pad] == [1, 1, 0, 0]
         if self._pixel:
-            self._packed = torch.ops.mkldnn._reorder_linear_weight(self._weight.flatten(1))
+            self._packed = torch.ops.mkldnn._reorder_linear_weight(weight.to(self._dtype).flatten(1))
         elif self._filtering is None and _PACKS and weight.numel() >= 1 << 10:
             size = [1, self.layer.channels, *(w.extent + 31 for w in self.windows)]  # any will do, but none is slow
             self._packed = torch.ops.mkldnn._reorder_convolution_weight(
-                self._weight, [0, 0], self.layer.stride, self.layer.dilation, self.layer.group, size)
+                weight.to(self._dtype), [0, 0], self.layer.stride, self.layer.dilation, self.layer.group, size)
+        elif self._filtering is None or not self._filtering.always_pays:
+            self._plain = weight.to(self._dtype)
 
     def run(self, area, below, fetch, space):
         """Convolve; padding is the kernel's own where all of the top is wanted, else it is laid around."""
         x, pad = fetch(self.below[0], self.reads(area, below)[0]), [0, 0]
         sides = [end - begin for begin, end in area]
         if self._filtering is not None and self._filtering.pays(*sides):
-            out = space.take((x.shape[0], self.layer.num_output, *sides), self._weight.dtype)
+            out = space.take((x.shape[0], self.layer.num_output, *sides), self._dtype)
             self._filtering.convolve(x, self.beyond(area, below[0]), self._bias(), self.relu, out)
             return out
         if area == tuple((0, n) for n in self.lengths([[r.length for r in below[0]]])):
@@ -107,16 +111,16 @@ class Convolve(Sliding):
                 x = functional.pad(x, [*columns, *rows])
         out = None
         if self._packed is not None and self.windows[0].extent > 1:
-            out = space.take((x.shape[0], self.layer.num_output, *sides), self._weight.dtype)
+            out = space.take((x.shape[0], self.layer.num_output, *sides), self._dtype)
         return self._convolve(x, pad, out)
 
     def _bias(self) -> torch.Tensor | None:
         blobs = self.layer.blobs
-        return blobs[1].read_data().to(self._weight.dtype) if len(blobs) > 1 else None
+        return blobs[1].read_data().to(self._dtype) if len(blobs) > 1 else None
 
     def _convolve(self, x: torch.Tensor, pad: list[int], out: torch.Tensor | None = None) -> torch.Tensor:
         layer = self.layer
-        x = x.to(self._weight.dtype).contiguous(memory_format=order(self._weight.dtype))
+        x = x.to(self._dtype).contiguous(memory_format=order(self._dtype))
         bias = self._bias()
         if self._pixel:
             places = x.permute(0, 2, 3, 1)
@@ -131,8 +135,8 @@ class Convolve(Sliding):
             return torch.ops.mkldnn._convolution_pointwise_.binary(
                 out.zero_(), x, self._packed, bias, pad, layer.stride, layer.dilation, layer.group, "add", 1.0,
                 "relu" if self.relu else None, [], "")
-        y = torch.convolution(x, self._weight, bias, layer.stride, pad, layer.dilation, False, [0, 0],
-                              layer.group)
+        weight = self._plain if self._plain is not None else layer.blobs[0].read_data().to(self._dtype)
+        y = torch.convolution(x, weight, bias, layer.stride, pad, layer.dilation, False, [0, 0], layer.group)
         return y.clamp_min_(0) if self.relu else y
 
     def constant(self, below):

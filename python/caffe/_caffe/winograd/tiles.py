@@ -59,10 +59,14 @@ class Tiled:
         self._way, self._weight, self._dtype = way, weight, weight.dtype
         _, self._channels, self._num_output = weight.shape
 
+    @property
+    def always_pays(self) -> bool:
+        """Whether a top of any size takes less time so."""
+        return self._channels * self._num_output >= LARGE
+
     def pays(self, out_height: int, out_width: int) -> bool:
         """Tell whether a top of this size takes less time so than as it is: it, or the weight, is large enough."""
-        work = self._channels * self._num_output
-        return work >= LARGE or work * out_height * out_width >= LEAST
+        return self.always_pays or self._channels * self._num_output * out_height * out_width >= LEAST
 
     def convolve(self, x: torch.Tensor, around: Around, bias: torch.Tensor | None, relu: bool,
                  out: torch.Tensor) -> None:
