@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from . import bf16, common, nd_convolution
+from . import autotune, bf16, common, nd_convolution
 from .axes import canonical_axis, count
 from .blob import Blob
 from .filler import fill
@@ -179,7 +179,8 @@ class BaseConvolutionLayer(Layer):
             if self._in_bf16():
                 x, weight = bf16.copy("x", x), bf16.copy("weight", weight)
                 bias = None if bias is None else bias.to(torch.bfloat16)
-            return torch.convolution(x, weight, bias, *self._geometry(), self.group)
+            convolve = autotune.convolution if x.is_cuda else torch.convolution
+            return convolve(x, weight, bias, *self._geometry(), self.group)
         window = self.stride, self.pad, self.dilation, self.group
         if self.transposed:
             y = nd_convolution.data_gradient(x, weight, out.shape[2:], *window)
@@ -193,7 +194,8 @@ class BaseConvolutionLayer(Layer):
             return self._nd_gradients(dy, x, weight, mask)
         if self._in_bf16():
             dy, x, weight = bf16.copy("y", dy), bf16.copy("x", x), bf16.copy("weight", weight)
-        return torch.ops.aten.convolution_backward(dy, x, weight, [0], *self._geometry(), self.group, mask)
+        gradients = autotune.gradients if x.is_cuda else torch.ops.aten.convolution_backward
+        return gradients(dy, x, weight, [0], *self._geometry(), self.group, mask)
 
     def _in_bf16(self) -> bool:
         """Tell whether to convolve in bf16; upsampling stays float32."""

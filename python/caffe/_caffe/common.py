@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 
 import torch
 
-from . import kept, log
+from . import autotune, kept, log
 from .errors import CaffeError
 from .rng import RNG
 
@@ -82,6 +82,7 @@ def set_device(device_id: int) -> None:
 
 def _have_cuda(who: str) -> bool:
     if torch.cuda.is_available():
+        autotune.bound_workspace()
         return True
     text = f"{who}: no CUDA device on this machine (or torch without CUDA)"
     if os.environ.get("CAFFE_STRICT_GPU", "0") not in ("", "0"):
