@@ -178,7 +178,8 @@ def test_nan_goes_caffes_way_after_a_replay(net, fake):
     np.testing.assert_array_equal(net.blobs["score"].data, got)
 
 
-def test_what_cannot_be_recorded_runs_on_without_and_says_so_once(net, fake, capfd):
+def test_what_cannot_be_recorded_runs_on_without_and_says_so_once(net, fake, capfd, monkeypatch):
+    monkeypatch.setenv("GLOG_minloglevel", "0")
     fake.fails = RuntimeError("operation not permitted when stream is capturing")
     for _ in range(WARM + 3):
         score(net)

@@ -92,7 +92,9 @@ def test_what_waits_is_bounded(stand_in, monkeypatch):
     assert len(s._losses._waiting) == 3
 
 
-def test_the_lines_of_a_training_are_the_cpus(stand_in, capfd):
+def test_the_lines_of_a_training_are_the_cpus(stand_in, capfd, monkeypatch):
+    monkeypatch.setenv("GLOG_minloglevel", "0")
+
     def lines():
         solver(FIXED + "test_interval: 3 test_iter: 2 test_compute_loss: true").solve()
         return [line.split("] ")[1] for line in capfd.readouterr().err.splitlines()
