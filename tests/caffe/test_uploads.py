@@ -169,10 +169,12 @@ def test_a_batch_read_ahead_is_loaded_without_waiting(card, size):
         blob.load_data(values)
         assert busy == [] or size < SIZE  # a small one waits for the upload before it
         found.append(card.reads(blob))
-        assert (blob._data.host_values() is None) == (size == SIZE)
+        assert torch.equal(blob.host_data(), values), "the host knows them without a read"
     card.compute.run()
     card.copies.run()
     assert [one[0].unique().tolist() for one in found] == [[1], [2]]
+    blob.edit_data().add_(1)
+    assert blob.host_data() is None
 
 
 def test_loading_on_the_cpu_is_writing():

@@ -137,7 +137,7 @@ class Blob:
     def host_data(self) -> torch.Tensor | None:
         """Values on the host, to read, where a device computes and the host knows them, too; else None."""
         flat = None if common.device() is common.CPU else self._data.host_values()
-        return None if flat is None else self._shaped(flat)
+        return None if flat is None else flat[:self.count].view(self._shape)
 
     def load_data(self, values: torch.Tensor) -> None:
         """Overwrite the values by a contiguous tensor of the host, of this shape, that nobody writes to any more."""

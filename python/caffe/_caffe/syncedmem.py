@@ -26,7 +26,8 @@ class SyncedMemory:
     """Lazily allocated, zero-filled values on host and device."""
 
     __slots__ = ("count", "head", "may_be_pixels", "_host", "_device", "_upload", "_pixels", "_views", "version",
-                 "looked", "_fill", "_before_write", "_watchers", "is_held")
+                 "looked", "_fill", "_before_write", "_watchers", "is_held",
+                 "_loaded")
 
     def __init__(self, count: int, may_be_pixels: bool = False) -> None:
         self.count = count
@@ -43,6 +44,7 @@ class SyncedMemory:
         self._before_write: Callable[[], None] | None = None
         self._watchers: list[weakref.ref[np.ndarray]] = []  # views that scripts were given
         self.is_held = False  # a script has a tensor
+        self._loaded: tuple[int, torch.Tensor] | None = None  # values of the host that made this version
 
     # -- who looks -----------------------------------------------------------------------------
 
@@ -100,17 +102,20 @@ class SyncedMemory:
     def load(self, values: torch.Tensor) -> None:
         """Overwrite the first values on the device by flat ones of the host, without waiting if those are pinned."""
         self._may_change()
+        values = values.to(torch.float32)
         if len(values) < uploads.LARGE:  # by way of the host, where they may be looked at
             self._await_upload()
             self._host_buffer()[:len(values)].copy_(values)
             self.head = AT_HOST
         else:
             uploads.start(values, self._device_buffer(common.device())[:len(values)])
-            self.head = AT_DEVICE
+            self.head, self._loaded = AT_DEVICE, (self.version, values)
 
     def host_values(self) -> torch.Tensor | None:
-        """Return the flat host tensor, for reading, if it holds what the device does; it is not brought up to date."""
-        return self._host if self.head in (AT_HOST, SYNCED) else None
+        """Return flat values on the host, for reading, if some are what the device has; none are fetched."""
+        if self.head in (AT_HOST, SYNCED):
+            return self._host
+        return self._loaded[1] if self._loaded is not None and self._loaded[0] == self.version else None
 
     def read(self) -> torch.Tensor:
         """Return the flat tensor on the compute device, up to date, for reading."""

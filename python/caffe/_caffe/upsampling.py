@@ -16,7 +16,7 @@ import torch
 from torch.nn import functional
 
 MAX_TAPS = 4  # neighbours an axis up to which gathering them pays
-CACHED = 1 << 21  # values of several channels that are made at a time, so that they stay in the cache
+CACHED = 1 << 21  # values of several channels that the CPU makes at a time, so that they stay in the cache
 
 
 def serves(kernel: Sequence[int], stride: Sequence[int]) -> bool:
@@ -70,7 +70,7 @@ def upsample(x: torch.Tensor, kernels: torch.Tensor, stride: Sequence[int], pad:
     near = torch.stack([padded[:, :, rh - 1 - a:rh - 1 - a + rows, rw - 1 - b:rw - 1 - b + columns]
                         for a in range(rh) for b in range(rw)], dim=-1)  # (N, C, rows, columns, rh rw)
     near = near.view(n, c, rows * columns, rh * rw)
-    some = max(1, CACHED // (n * rows * sh * columns * sw))
+    some = max(1, CACHED // (n * rows * sh * columns * sw)) if x.device.type == "cpu" else c
     for channels in (slice(i, i + some) for i in range(0, c, some)):
         blocks = torch.matmul(near[:, channels], matrix[channels]).view(n, -1, rows, columns, sh, sw)
         whole = blocks.permute(0, 1, 2, 4, 3, 5).reshape(n, -1, rows * sh, columns * sw)

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from .. import common
+from .. import autotune, common
 from ..winograd import tiles
 from .reach import Window, meet
 from .space import order
@@ -136,7 +136,8 @@ class Convolve(Sliding):
                 out.zero_(), x, self._packed, bias, pad, layer.stride, layer.dilation, layer.group, "add", 1.0,
                 "relu" if self.relu else None, [], "")
         weight = self._plain if self._plain is not None else layer.blobs[0].read_data().to(self._dtype)
-        y = torch.convolution(x, weight, bias, layer.stride, pad, layer.dilation, False, [0, 0], layer.group)
+        convolve = autotune.convolution if x.is_cuda else torch.convolution
+        y = convolve(x, weight, bias, layer.stride, pad, layer.dilation, False, [0, 0], layer.group)
         return y.clamp_min_(0) if self.relu else y
 
     def constant(self, below):

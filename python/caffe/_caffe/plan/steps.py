@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from .. import upsampling
+from .. import autotune, upsampling
 from .reach import Reach, inside, meet
 from .step import Step
 
@@ -157,7 +157,8 @@ class Upsample(Step):
                  for span, r, stride, pad in zip(area, read, layer.stride, layer.pad, strict=True)]
         height, width = (end - begin for begin, end in area)
         if kernels is None:
-            y = torch.convolution(x, weight, bias, layer.stride, [0, 0], layer.dilation, True, [0, 0], layer.group)
+            convolve = autotune.convolution if x.is_cuda else torch.convolution
+            y = convolve(x, weight, bias, layer.stride, [0, 0], layer.dilation, True, [0, 0], layer.group)
             return y[:, :, first[0]:first[0] + height, first[1]:first[1] + width]
         out = space.take((1, 1, 1, x.shape[0] * layer.num_output * height * width), x.dtype)
         out = out.view(x.shape[0], layer.num_output, height, width)
