@@ -84,7 +84,7 @@ def nyud(init: Optional[str], base_lr: float, *transplants: Transplant) -> Recip
 
 def siftflow(init: str, base_lr: float) -> Recipe:
     """Give a training on SIFT Flow."""
-    # DEVIATION D46: the release's solvers neither snapshot nor save, so what they train is lost.
+    # DEVIATION D29: the release's solvers neither snapshot nor save, so what they train is lost.
     return heavy(init, base_lr, 300000, "siftflow", step=2000, rounds=50, snapshot=2000, test_iter=200)
 
 

@@ -94,7 +94,7 @@ def test_ceilings_are_at_218_floors_at_38():
     assert (plain & (view.part == 0)).any()
 
 
-def test_d45_the_floor_is_not_lowered_by_noise():
+def test_d28_the_floor_is_not_lowered_by_noise():
     view = rooms.see(SMALL, 15, 0, size=SIZE)
     depth = noisy(view, 2e-3)
     rise = -np.einsum("i,hwi->hw", view.gravity, rays(SMALL, SIZE)) * depth

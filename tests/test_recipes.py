@@ -57,7 +57,7 @@ def test_all_fifteen_released_nets_have_their_recipe():
 
 
 def test_siftflow_saves_what_it_trains():
-    """D46: the release's solver has neither snapshot nor prefix."""
+    """D29: the release's solver has neither snapshot nor prefix."""
     assert all(RECIPES[f"siftflow-fcn{stride}s"].snapshot == 2000 for stride in (32, 16, 8))
 
 

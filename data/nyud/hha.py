@@ -73,7 +73,7 @@ def geometry(depth: np.ndarray, camera: Camera = NYUD, window: int = WINDOW) -> 
     rise = -(gravity[0] * x + gravity[1] * y + gravity[2])  # metres up for each metre ahead, (H, W)
     height = rise * depth
     floor = along > np.cos(np.radians(FLOOR_ANGLE))
-    # DEVIATION D45: Gupta's code takes the lowest of all points, which noise alone puts some cm too low.
+    # DEVIATION D28: Gupta's code takes the lowest of all points, which noise alone puts some cm too low.
     lowest = np.percentile(rise[floor] / smooth[floor], LOWEST) if floor.any() else height.min()
     if lowest > -LEAST_DROP:
         lowest = -USUAL_DROP

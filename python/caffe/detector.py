@@ -158,5 +158,5 @@ def _fit(low: float, high: float, length: int, size: int) -> tuple[slice, slice]
     before = round(max(0.0, -low) * scale)
     low, high = np.clip((low, high), 0, length)
     inside = min(round((high - low + 1) * scale), size - before)
-    # DEVIATION D52: Caffe's indices here are floats, which NumPy refuses since 1.12.
+    # DEVIATION D32: Caffe's indices here are floats, which NumPy refuses since 1.12.
     return slice(before, before + inside), slice(int(low), int(high))

@@ -194,7 +194,7 @@ def test_blobproto_of_old_form_and_of_doubles():
 def test_the_mean_that_notebooks_load():
     mean = np.load(Path(caffe.__file__).parent / "imagenet" / "ilsvrc_2012_mean.npy")
     assert mean.shape == (3, 256, 256)
-    np.testing.assert_allclose(mean.mean(1).mean(1), [104.007, 116.669, 122.679], rtol=1e-5)  # D70: a mean a channel
+    np.testing.assert_allclose(mean.mean(1).mean(1), [104.007, 116.669, 122.679], rtol=1e-5)  # D37: a mean a channel
     transformer = caffe.io.Transformer({"data": (1, 3, 227, 227)})
     transformer.set_mean("data", mean)
     np.testing.assert_allclose(transformer.mean["data"], np.broadcast_to(mean[:, :1, :1], (3, 227, 227)), rtol=1e-5)

@@ -147,7 +147,7 @@ def test_two_processes_train_as_one_that_takes_the_passes_of_both(trained, toget
     assert_near(params(together), params(alone)[0])
 
 
-def test_d80_who_did_not_restore_takes_history_and_iteration_from_the_first(trained, monkeypatch):
+def test_d39_who_did_not_restore_takes_history_and_iteration_from_the_first(trained, monkeypatch):
     monkeypatch.chdir(trained)
     assert_near(params("restored"), params("restored_alone")[0])
 

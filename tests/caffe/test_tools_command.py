@@ -243,7 +243,7 @@ def test_time_prints_every_layer_and_what_it_computes(capsys):
     assert rows["all"][3] == "100.0%" and rows["all"][5] == "100.0%"
 
 
-def test_d55_time_leaves_out_backward_of_what_a_training_leaves_out(folder, capsys):
+def test_d33_time_leaves_out_backward_of_what_a_training_leaves_out(folder, capsys):
     ran = []
     (folder / "net.prototxt").write_text(tool_nets.NET)
     net = caffe.Net("net.prototxt", caffe.TEST)

@@ -114,7 +114,7 @@ def test_detect_writes_a_row_a_window(folder):
     np.testing.assert_array_equal(scores, np.stack([row["prediction"] for row in want]))
 
 
-def test_d56_detections_in_hdf5(folder):
+def test_d34_detections_in_hdf5(folder):
     assert detect.main([windows_file(WINDOWS), "out.h5", *NET, "--crop_mode", "list", "--context_pad", "0"]) == 0
     with h5py.File("out.h5") as found:
         assert found["window"][()].tolist() == [[1, 2, 11, 12], [0, 0, 20, 30], [3, 3, 9, 9]]
@@ -145,7 +145,7 @@ def test_draw_net_as_a_dot_file(folder):
     assert "rankdir=TB" in Path("net.dot").read_text() and "InnerProduct" in Path("net.dot").read_text()
 
 
-def test_d57_train_ends_at_max_iter_and_saves(folder, capsys, monkeypatch):
+def test_d35_train_ends_at_max_iter_and_saves(folder, capsys, monkeypatch):
     monkeypatch.setenv("GLOG_minloglevel", "0")
     tool_nets.write(folder, 4)
     assert train.main(["--solver", "solver.prototxt", "--timing"]) == 0

@@ -55,7 +55,7 @@ def datum_array(datum: Any, color: bool | None = None) -> np.ndarray:
 
 def decode_image(data: bytes, color: bool | None = None) -> np.ndarray:
     """Decode an image file to (C, H, W) uint8: grey, BGR or BGRA; arguments and faults as `datum_array`."""
-    # DEVIATION D35: pixels as stored (newer OpenCV turns forced ones by EXIF), JPEG colours as Pillow upsamples them.
+    # DEVIATION D27: pixels as stored (newer OpenCV turns forced ones by EXIF), JPEG colours as Pillow upsamples them.
     try:
         with Image.open(io.BytesIO(data)) as image:
             if color is False and image.format == "JPEG":

@@ -75,7 +75,7 @@ def write_net(path: str, layers: Sequence[tuple[str, Numbered]],
         raise ProtoError(f"{path}: HDF5 has one place a name, but several layers are called {', '.join(twice)}; "
                          "rename them, or save as a binary caffemodel")
     with _writing(path) as file:
-        # DEVIATION D50: a layer's name with a slash makes groups within groups; Caffe stops there.
+        # DEVIATION D30: a layer's name with a slash makes groups within groups; Caffe stops there.
         for kind, arrays in (("data", [blobs for _, blobs in layers]), ("diff", diffs)):
             if arrays is None:
                 continue

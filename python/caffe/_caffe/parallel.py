@@ -75,7 +75,7 @@ class NCCL:
         if self._count == 1:
             return
         solver = self._solver
-        # DEVIATION D80: Caffe sends the weights alone, and every solver must have restored the same state.
+        # DEVIATION D39: Caffe sends the weights alone, and every solver must have restored the same state.
         where = torch.tensor([solver._iter, solver._current_step], dtype=torch.float64)
         blobs = [*solver.net.learnable_params, *solver._history()]
         with torch.no_grad(), process_group.told():

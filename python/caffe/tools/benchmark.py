@@ -60,7 +60,7 @@ def _measure(net: Net, iterations: int) -> tuple[np.ndarray, np.ndarray]:
         for layer in range(count):
             forward[layer] += _milliseconds(net.forward_from_to, layer)
         middle = time.perf_counter()
-        # DEVIATION D55: Caffe also runs, and times, backward of layers that a training leaves out.
+        # DEVIATION D33: Caffe also runs, and times, backward of layers that a training leaves out.
         for layer in reversed(range(count)):
             backward[layer] += _milliseconds(net.backward_from_to, layer)
         end = time.perf_counter()

@@ -61,7 +61,7 @@ def write_detections(path: str, found: list[dict[str, Any]]) -> None:
 
 
 def _write_hdf5(file: Any, names: list[str], windows: np.ndarray, scores: np.ndarray) -> None:
-    # DEVIATION D56: Caffe writes a table of pandas.
+    # DEVIATION D34: Caffe writes a table of pandas.
     try:
         import h5py
     except ImportError as problem:

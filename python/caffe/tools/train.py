@@ -39,7 +39,7 @@ def train(solver_file: str, snapshot: str | None, numbers: list[int], timing: bo
         solver.restore(snapshot)
     if timing and common.root_solver():
         show_times(solver)
-    # DEVIATION D57: BVLC's steps max_iter times, also after a snapshot, and does not save what it ends with.
+    # DEVIATION D35: BVLC's steps max_iter times, also after a snapshot, and does not save what it ends with.
     solver.solve()
     return solver
 

@@ -36,7 +36,7 @@ class HDF5DataLayer(Layer):
         if param.batch_size < 1:
             self.fail(f"hdf5_data_param.batch_size must be positive; got {param.batch_size}")
         self.batch_size = param.batch_size
-        # DEVIATION D51: Caffe shuffles with C's rand().
+        # DEVIATION D31: Caffe shuffles with C's rand().
         self._shuffle = RNG(SHUFFLE_SEED).shuffle if param.shuffle else lambda items: None
         rows = self._rows(self._read_list(param.source))
         first = next(rows)

@@ -96,7 +96,7 @@ class WindowDataLayer(PrefetchingLayer):
             transformer.mean_of_windows(windows.channels)
             reader = WindowReader(windows, param, transformer, rng)
         except OSError as problem:
-            # DEVIATION D60: Caffe logs a line and goes on with what the batch holds so far.
+            # DEVIATION D36: Caffe logs a line and goes on with what the batch holds so far.
             self.fail(f"Could not open or find file {problem.filename}: {problem.strerror}")
         except CaffeError as problem:
             self.fail(str(problem))

@@ -96,7 +96,7 @@ class Plan:
         """Compute what was left out, over the inputs of the last pass."""
         if not self._left_out:
             return
-        # DEVIATION D71: Caffe has written every blob in its pass.
+        # DEVIATION D38: Caffe has written every blob in its pass.
         if any(segment.is_stale() for segment in self._segments if isinstance(segment, Segment)):
             raise NetError("net: weights were written through a view since the last forward, which left out the blob "
                            "you look at; run forward again, or look at the blob before you write")
