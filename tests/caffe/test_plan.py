@@ -89,6 +89,12 @@ def alike(a, b):
     return a.shape == b.shape and np.abs(a - b).max() <= bound * max(np.abs(a).max(), 1e-3)
 
 
+def same(a, b):
+    """To the bit, save on a card, whose sums may be in another order from run to run."""
+    np.testing.assert_allclose(a, b, rtol=1e-3 if common.device().type == "cuda" else 0,
+                               atol=1e-4 * np.nanmax(np.abs(b)) if common.device().type == "cuda" else 0)
+
+
 def image(net, height, width, seed=0, n=1):
     x = np.random.RandomState(seed).randn(n, 3, height, width).astype(np.float32)
     net.blobs["data"].reshape(*x.shape)
@@ -354,15 +360,14 @@ def test_backward_after_a_plan(make):
     net._plan = Plan.of(net)
     net.forward()
     net.backward(start="score", end="c1")
-    np.testing.assert_array_equal(net.params["c3"][0].diff, want)
+    same(net.params["c3"][0].diff, want)
 
 
 def test_nan_goes_caffes_way(make):
     net = make()
     image(net, 40, 50)
     net.blobs["data"].data[0, 0, 5, 5] = np.nan
-    a, b = both(net)
-    np.testing.assert_array_equal(a, b)
+    same(*both(net))
 
 
 def test_layers_that_are_no_steps_stand_between(make):

@@ -160,7 +160,7 @@ class Graphs:
         except Exception as problem:
             self._program.forget()  # what was computed while recording holds nothing
             common.set_graphs(False)
-            log.warning(f"CUDA graphs: a plan could not be recorded, and all run on without: {problem}", "graphs.cpp:1")
+            log.warning(f"CUDA graphs: a plan could not be recorded, and all run on without: {problem}", "graphs.py:1")
             return
         if len(self._graphs) >= KEPT:
             self._graphs.popitem(last=False)

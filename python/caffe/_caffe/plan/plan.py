@@ -164,7 +164,8 @@ class Segment:
         self.program.pack()
         self._graphs.forget()
         self._seen = seen
-        self._copies = {id(memory): memory.read().clone() for memory in now if memory.is_watched()}
+        self._copies = {id(memory): memory.read().clone() for memory in now
+                        if common.on_host() and memory.is_watched()}
 
     def is_stale(self) -> bool:
         """Tell whether weights were written through a view that a script holds; a GPU reads a copy of its own."""
