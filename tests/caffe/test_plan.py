@@ -278,6 +278,21 @@ def test_weights_written_through_a_view_that_stays_count_in_the_next_pass(make):
         assert alike(a, b) and not alike(before, b)
 
 
+def test_weights_written_through_a_tensor_that_stays_count_in_the_next_pass(make):
+    net = make()
+    image(net, 40, 50)
+    weight = net.params["c3"][0].tensor
+    before = (net.forward(), net.blobs["score"].data.copy())[1]
+    for factor in (1.5, 0.1):
+        weight.mul_(factor)
+        net.forward()
+        b = net.blobs["score"].data.copy()
+        common.set_plans(False)
+        net.forward()
+        assert alike(net.blobs["score"].data, b) and not alike(before, b)
+        common.set_plans(True)
+
+
 def test_an_inner_blob_is_of_the_weights_of_its_pass(make):
     net = make()
     image(net, 40, 50)

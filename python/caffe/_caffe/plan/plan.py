@@ -164,12 +164,11 @@ class Segment:
         self.program.pack()
         self._graphs.forget()
         self._seen = seen
-        self._copies = {id(memory): memory.read().clone() for memory in now
-                        if common.on_host() and memory.is_watched()}
+        self._copies = {id(memory): memory.read().clone() for memory in now if _may_change_unseen(memory)}
 
     def is_stale(self) -> bool:
-        """Tell whether weights were written through a view that a script holds; a GPU reads a copy of its own."""
-        return common.on_host() and any(self._was_edited(memory) for memory in self._weights() if memory.is_watched())
+        """Tell whether weights were written through a view or tensor that a script holds."""
+        return any(self._was_edited(memory) for memory in self._weights() if _may_change_unseen(memory))
 
     def _weights(self) -> list[Any]:
         return [blob._data for step in self.program.steps for blob in step.layer.blobs]
@@ -178,6 +177,11 @@ class Segment:
         """Compare with the values that were packed; the first time there is nothing to compare with."""
         copy = self._copies.get(id(memory))
         return copy is None or not torch.equal(copy, memory.read())
+
+
+def _may_change_unseen(memory: Any) -> bool:
+    """Tell whether a script holds a view of what layers read; on a GPU that is the device's tensor alone."""
+    return memory.is_watched() if common.on_host() else memory.is_held
 
 
 # -- building ----------------------------------------------------------------------------------
