@@ -138,7 +138,8 @@ class SGDSolver(Solver):
     def _current_blocks(self) -> list[Block]:
         """Return all parameters in blocks; made anew only when memory or a multiplier changed."""
         net = self.net
-        rests = [self._rests(i) for i in range(len(net.learnable_params))]
+        count = len(net.learnable_params)
+        rests = [False] * count if common.device() is common.CPU else [self._rests(i) for i in range(count)]
         memory = [[blob.read_data() if still else blob.edit_data()
                    for blob, still in zip(net.learnable_params, rests, strict=True)],
                   [blob.edit_diff() for blob in net.learnable_params],
@@ -154,7 +155,7 @@ class SGDSolver(Solver):
     def _rests(self, i: int) -> bool:
         """Tell whether updates leave parameter i as it is, on a device, where what is known of it then stays known."""
         keeps_moving = vars(type(self)).get("keeps_moving")  # a subclass says so itself
-        if common.device() is common.CPU or self.net.params_lr[i] or keeps_moving is None:
+        if self.net.params_lr[i] or keeps_moving is None:
             return False
         history = self.history[i]
         return not keeps_moving or self._still[i].of(history, lambda: not bool(history.read_data().any()))
