@@ -69,7 +69,8 @@ def test_counts_are_bounded(monkeypatch):
     search = Search()
     for n in range(100):
         search.tries("conv", (n,), False)
-    assert len(search._runs) <= 11
+        search.tries(n, (0,), False)
+    assert len(search._runs) <= 11 and len(search._tried) <= 11
 
 
 # -- torch's switches --------------------------------------------------------------------------
@@ -101,6 +102,13 @@ def test_a_layer_asks_for_what_was_decided(seen):
     for _ in range(RUNS + 1):
         forward(layer, bottom, top)
     assert seen == [(False, True)] * (RUNS - 1) + [(True, False)] * 2
+
+
+def test_layers_alike_are_no_repetition(seen):
+    alike = [make_layer(CONVOLUTION % "", [np.ones((1, 2, 6, 6))]) for _ in range(RUNS + 1)]
+    for layer, bottom, top in alike:
+        forward(layer, bottom, top)
+    assert seen == [(False, True)] * (RUNS + 1)
 
 
 def test_dilated_kernels_are_never_deterministic(seen):
@@ -143,8 +151,8 @@ def test_on_the_cpu_nothing_is_counted():
 
 def test_a_kernel_that_fails_leaves_the_switches(monkeypatch):
     with pytest.raises(RuntimeError):
-        autotune.convolution(torch.ones(1, 2, 3, 3), torch.ones(1, 1, 9, 9), None, [1, 1], [0, 0], [1, 1], False,
-                             [0, 0], 1)
+        autotune.convolution(None, torch.ones(1, 2, 3, 3), torch.ones(1, 1, 9, 9), None, [1, 1], [0, 0], [1, 1],
+                             False, [0, 0], 1)
 
 
 @pytest.mark.parametrize(("ours", "theirs", "want"), [(None, None, "1024"), ("64", None, "64"), ("0", None, None),

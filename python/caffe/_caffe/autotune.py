@@ -49,8 +49,10 @@ class Search:
         tried = self._tried[layer]
         if size in tried:
             return True
-        if len(self._runs) > MOST_COUNTED:
+        if max(len(self._runs), len(self._tried)) > MOST_COUNTED:
             self._runs.clear()
+            self._tried.clear()
+            tried = self._tried[layer]
         self._runs[layer, size] += 1
         often = at_once or self._runs[layer, size] >= RUNS
         if not (often and may_begin and len(tried) < (SIZES_AT_ONCE if at_once else SIZES)):
@@ -63,15 +65,17 @@ class Search:
 _search = Search()
 
 
-def convolution(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, *geometry: Any) -> torch.Tensor:
+def convolution(layer: object, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None,
+                *geometry: Any) -> torch.Tensor:
     """Convolve as torch.convolution; geometry: stride, padding, dilation, transposed, output_padding, groups."""
-    with _kernels("forward", x, weight, geometry):
+    with _kernels(id(layer), x, weight, geometry):
         return torch.convolution(x, weight, bias, *geometry)
 
 
-def gradients(dy: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, bias_sizes: list[int], *geometry: Any) -> Any:
+def gradients(layer: object, dy: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, bias_sizes: list[int],
+              *geometry: Any) -> Any:
     """Give what aten.convolution_backward gives; the last of geometry is its output_mask."""
-    with _kernels("backward", x, weight, geometry):
+    with _kernels(id(layer), x, weight, geometry):
         return torch.ops.aten.convolution_backward(dy, x, weight, bias_sizes, *geometry)
 
 
@@ -83,15 +87,16 @@ def bound_workspace() -> None:
 
 
 @contextlib.contextmanager
-def _kernels(operation: str, x: torch.Tensor, weight: torch.Tensor, geometry: tuple[Any, ...]) -> Iterator[None]:
+def _kernels(layer: int, x: torch.Tensor, weight: torch.Tensor, geometry: tuple[Any, ...]) -> Iterator[None]:
     """Set torch's switches for one convolution."""
     switches = torch.backends.cudnn
     if switches.benchmark or switches.deterministic or os.environ.get("CAFFE_CUDNN_SEARCH", "1") in ("", "0"):
         yield
         return
     is_dilated = any(length != 1 for length in geometry[2])
-    layer = operation, weight.shape, x.dtype, switches.allow_tf32, str(geometry)
-    tries = _search.tries(layer, tuple(x.shape), is_dilated, may_begin=not _is_recorded())
+    # Layers alike share cuDNN's choice, but not their counts: three of them in one pass are no repetition.
+    what = layer, weight.shape, x.dtype, switches.allow_tf32, str(geometry)
+    tries = _search.tries(what, tuple(x.shape), is_dilated, may_begin=not _is_recorded())
     switches.benchmark, switches.deterministic = tries, not tries and not is_dilated
     try:
         yield

@@ -179,8 +179,9 @@ class BaseConvolutionLayer(Layer):
             if self._in_bf16():
                 x, weight = bf16.copy("x", x), bf16.copy("weight", weight)
                 bias = None if bias is None else bias.to(torch.bfloat16)
-            convolve = autotune.convolution if x.is_cuda else torch.convolution
-            return convolve(x, weight, bias, *self._geometry(), self.group)
+            if x.is_cuda:
+                return autotune.convolution(self, x, weight, bias, *self._geometry(), self.group)
+            return torch.convolution(x, weight, bias, *self._geometry(), self.group)
         window = self.stride, self.pad, self.dilation, self.group
         if self.transposed:
             y = nd_convolution.data_gradient(x, weight, out.shape[2:], *window)
@@ -194,8 +195,9 @@ class BaseConvolutionLayer(Layer):
             return self._nd_gradients(dy, x, weight, mask)
         if self._in_bf16():
             dy, x, weight = bf16.copy("y", dy), bf16.copy("x", x), bf16.copy("weight", weight)
-        gradients = autotune.gradients if x.is_cuda else torch.ops.aten.convolution_backward
-        return gradients(dy, x, weight, [0], *self._geometry(), self.group, mask)
+        if x.is_cuda:
+            return autotune.gradients(self, dy, x, weight, [0], *self._geometry(), self.group, mask)
+        return torch.ops.aten.convolution_backward(dy, x, weight, [0], *self._geometry(), self.group, mask)
 
     def _in_bf16(self) -> bool:
         """Tell whether to convolve in bf16; upsampling stays float32."""

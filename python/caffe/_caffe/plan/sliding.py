@@ -136,8 +136,9 @@ class Convolve(Sliding):
                 out.zero_(), x, self._packed, bias, pad, layer.stride, layer.dilation, layer.group, "add", 1.0,
                 "relu" if self.relu else None, [], "")
         weight = self._plain if self._plain is not None else layer.blobs[0].read_data().to(self._dtype)
-        convolve = autotune.convolution if x.is_cuda else torch.convolution
-        y = convolve(x, weight, bias, layer.stride, pad, layer.dilation, False, [0, 0], layer.group)
+        window = layer.stride, pad, layer.dilation, False, [0, 0], layer.group
+        y = (autotune.convolution(layer, x, weight, bias, *window) if x.is_cuda
+             else torch.convolution(x, weight, bias, *window))
         return y.clamp_min_(0) if self.relu else y
 
     def constant(self, below):

@@ -157,8 +157,9 @@ class Upsample(Step):
                  for span, r, stride, pad in zip(area, read, layer.stride, layer.pad, strict=True)]
         height, width = (end - begin for begin, end in area)
         if kernels is None:
-            convolve = autotune.convolution if x.is_cuda else torch.convolution
-            y = convolve(x, weight, bias, layer.stride, [0, 0], layer.dilation, True, [0, 0], layer.group)
+            window = layer.stride, [0, 0], layer.dilation, True, [0, 0], layer.group
+            y = (autotune.convolution(layer, x, weight, bias, *window) if x.is_cuda
+                 else torch.convolution(x, weight, bias, *window))
             return y[:, :, first[0]:first[0] + height, first[1]:first[1] + width]
         out = space.take((1, 1, 1, x.shape[0] * layer.num_output * height * width), x.dtype)
         out = out.view(x.shape[0], layer.num_output, height, width)
