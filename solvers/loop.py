@@ -47,7 +47,7 @@ class Loop:
         """
         solver, param = self.solver, self.folder.solver
         self._stop = _StopRequest(self.ranks)
-        solver.add_callback(self._stop.check, lambda: self._losses.append(float(solver.net.blobs["loss"].data)))
+        solver.add_callback(self._stop.check, self._keep_loss)
         pause = 0.2 if sys.stderr.isatty() else 10  # seconds; a log wants few lines
         bar = tqdm(total=param.max_iter, initial=solver.iter, desc=self.name, unit="it", dynamic_ncols=True,
                    mininterval=pause, disable=not self.ranks.is_first)
@@ -71,8 +71,7 @@ class Loop:
         """Step to the next display, scoring or end, whichever comes first, and note the loss."""
         done = self.solver.iter
         self.solver.step(min(display - done % display, self.step - done % self.step, max_iter - done))
-        loss = sum(self._losses) / len(self._losses)
-        self._losses.clear()
+        loss = self._mean_loss()
         if not math.isfinite(loss):
             raise SolveError(f"{self.name}: the loss is {loss} at iteration {self.solver.iter}, and more training "
                              f"mends nothing; lower base_lr in solvers/recipes.py, or check images and labels")
@@ -83,6 +82,18 @@ class Loop:
         best = self.folder.best_row(self.scorer.key)
         bar.set_postfix({"loss": f"{loss:.4g}", **_shown(self.scorer.key, best)}, refresh=False)
         bar.update(self.solver.iter - done)
+
+    def _keep_loss(self) -> None:
+        """Keep an iteration's loss, unless the solver does: on a GPU, looking at each would wait for it."""
+        if not hasattr(self.solver, "smoothed_loss"):  # genuine Caffe
+            self._losses.append(float(self.solver.net.blobs["loss"].data))
+
+    def _mean_loss(self) -> float:
+        """Return the mean loss of the iterations since the last display; the solver's is over average_loss of them."""
+        if not self._losses:
+            return float(self.solver.smoothed_loss)
+        losses, self._losses = self._losses, []
+        return sum(losses) / len(losses)
 
     def _score_if_due(self, bar: Any) -> None:
         """Score at every `step` and at the end, once; the journal's row comes last and makes it done."""

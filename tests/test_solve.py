@@ -288,6 +288,13 @@ def test_weights_from_elsewhere_are_not_replaced(trained):
     assert weights.read_bytes() == before
 
 
+def test_the_journals_loss_is_the_mean_of_the_iterations(project, monkeypatch):
+    seen = []
+    monkeypatch.setattr(loop.Loop, "_keep_loss", lambda self: seen.append(float(self.solver.net.blobs["loss"].data)))
+    solve.train(NAME)
+    assert list(losses().values()) == pytest.approx(np.reshape(seen, (3, 2)).mean(1), rel=1e-6)
+
+
 def test_wild_loss_stops(project, monkeypatch, capsys):
     monkeypatch.setitem(RECIPES, NAME, shortened(NAME, base_lr=1e9, clip_gradients=None))
     with pytest.warns(RuntimeWarning, match="the loss is"):
