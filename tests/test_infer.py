@@ -27,6 +27,12 @@ SCENE = [[BLACK, RED, RED], [BLUE, RED, RED]]
 LABEL = [[0, 1, 1], [2, 1, 1]]
 
 
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch):
+    """Leave out lines of Caffe's own."""
+    monkeypatch.setenv("GLOG_minloglevel", "2")
+
+
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
