@@ -85,7 +85,7 @@ class Loop:
 
     def _keep_loss(self) -> None:
         """Keep an iteration's loss, unless the solver does: on a GPU, looking at each would wait for it."""
-        if not hasattr(self.solver, "smoothed_loss"):  # genuine Caffe
+        if not hasattr(type(self.solver), "smoothed_loss"):  # genuine Caffe; asked of the class: asking itself looks
             self._losses.append(float(self.solver.net.blobs["loss"].data))
 
     def _mean_loss(self) -> float:
