@@ -202,3 +202,41 @@ layer { name: "score" type: "Convolution" bottom: "fc7" top: "score" convolution
         caffe.set_precision("fp32")
     assert used == ["fc7", "score"]
     assert np.abs(got - want).max() <= bound * np.abs(want).max()
+
+
+SPIKED = """
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 30 dim: 30 } } }
+""" + "".join(f"""
+layer {{ name: "c{i}" type: "Convolution" bottom: "{below}" top: "c{i}" convolution_param {{
+  num_output: {channels} kernel_size: {kernel} weight_filler {{ type: "msra" }} }} }}
+layer {{ name: "r{i}" type: "ReLU" bottom: "c{i}" top: "c{i}" }}""" for i, (below, channels, kernel) in enumerate(
+    [("data", 64, 1), ("c0", 256, 3), ("c1", 256, 3), ("c2", 130, 1), ("c3", 5, 1)]))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("where", ["pixel", "weight"])
+@pytest.mark.parametrize("value", [np.nan, 3e38])
+def test_what_is_not_finite_in_between_goes_caffes_way(tmp_path, where, value, precision):
+    if precision == "bf16" and not common.has_bf16():
+        pytest.skip("this CPU has no bf16")
+    (tmp_path / "net.prototxt").write_text(SPIKED)
+    caffe.set_random_seed(1)
+    net = caffe.Net(str(tmp_path / "net.prototxt"), caffe.TEST)
+    net.blobs["data"].data[...] = np.random.RandomState(0).randn(1, 3, 30, 30)
+    if where == "pixel":
+        net.blobs["data"].data[0, 1, 7, 8] = value
+    else:
+        net.params["c0"][0].data[3, 1] = value
+    caffe.set_precision(precision)
+    try:
+        common.set_plans(False)
+        want = net.forward()["c4"].copy()
+        common.set_plans(True)
+        got = net.forward()["c4"].copy()
+    finally:
+        caffe.set_precision("fp32")
+    assert not np.isfinite(want).all() or value == 3e38
+    finite = np.isfinite(want)
+    np.testing.assert_array_equal(np.isfinite(got), finite)
+    largest = np.abs(want[finite].astype(np.float64)).max(initial=0)
+    np.testing.assert_allclose(got[finite], want[finite], rtol=0, atol=1e-5 * largest)

@@ -117,3 +117,9 @@ def test_tools_log_the_line(tmp_path, monkeypatch, capsys):
     for options in (["train", "-solver=solver.prototxt"], ["time", "-model=net.prototxt", "-iterations=1"]):
         assert command.main(options) == 0
         assert capsys.readouterr().err.count("] Convolutions with 3 threads (why)\n") == 1, options
+
+
+@pytest.mark.parametrize("value", ["0", "abc", "-1", "²"])
+def test_a_number_that_the_libraries_ignore_is_not_named(machine, monkeypatch, value):
+    monkeypatch.setenv("OMP_NUM_THREADS", value)
+    assert caffe.choose_threads() == "4 threads (physical cores of this process)"

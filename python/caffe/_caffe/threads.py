@@ -24,7 +24,8 @@ def choose() -> str:
     Returns:
         How many, and why: `2 threads (physical cores of this process)`.
     """
-    given = [f"{name}={os.environ[name]}" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS") if os.environ.get(name)]
+    given = [f"{name}={os.environ[name]}" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+             if os.environ.get(name, "").strip().isdecimal() and int(os.environ[name])]  # others the libraries ignore
     if given and not _is_torchruns():
         why = ", ".join(given)  # torch has read them
     else:

@@ -119,27 +119,26 @@ class Convolve(Sliding):
         return blobs[1].read_data().to(self._dtype) if len(blobs) > 1 else None
 
     def _convolve(self, x: torch.Tensor, pad: list[int], out: torch.Tensor | None = None) -> torch.Tensor:
-        layer = self.layer
-        x = x.to(self._dtype).contiguous(memory_format=order(self._dtype))
-        bias = self._bias()
+        y = self._sums(x.to(self._dtype).contiguous(memory_format=order(self._dtype)), pad, out)
+        return y.clamp_min_(0) if self.relu else y  # oneDNN's own ReLU makes 0 of NaN
+
+    def _sums(self, x: torch.Tensor, pad: list[int], out: torch.Tensor | None) -> torch.Tensor:
+        layer, bias = self.layer, self._bias()
         if self._pixel:
             places = x.permute(0, 2, 3, 1)
-            y = torch.ops.mkldnn._linear_pointwise(places.reshape(-1, x.shape[1]), self._packed, bias,
-                                                   "relu" if self.relu else "none", [], "")
+            y = torch.ops.mkldnn._linear_pointwise(places.reshape(-1, x.shape[1]), self._packed, bias, "none", [], "")
             return y.view(*places.shape[:3], -1).permute(0, 3, 1, 2)
         if self._packed is not None and out is None:
             return torch.ops.mkldnn._convolution_pointwise(
-                x, self._packed, bias, pad, layer.stride, layer.dilation, layer.group,
-                "relu" if self.relu else "none", [], "")
+                x, self._packed, bias, pad, layer.stride, layer.dilation, layer.group, "none", [], "")
         if out is not None:  # the kernel that writes where it is told to adds to what is there; 1 x 1 it is slow
             return torch.ops.mkldnn._convolution_pointwise_.binary(
-                out.zero_(), x, self._packed, bias, pad, layer.stride, layer.dilation, layer.group, "add", 1.0,
-                "relu" if self.relu else None, [], "")
+                out.zero_(), x, self._packed, bias, pad, layer.stride, layer.dilation, layer.group, "add", 1.0, None,
+                [], "")
         weight = self._plain if self._plain is not None else layer.blobs[0].read_data().to(self._dtype)
         window = layer.stride, pad, layer.dilation, False, [0, 0], layer.group
-        y = (autotune.convolution(layer, x, weight, bias, *window) if x.is_cuda
-             else torch.convolution(x, weight, bias, *window))
-        return y.clamp_min_(0) if self.relu else y
+        return (autotune.convolution(layer, x, weight, bias, *window) if x.is_cuda
+                else torch.convolution(x, weight, bias, *window))
 
     def constant(self, below):
         """The convolution of a constant plane, without an edge."""

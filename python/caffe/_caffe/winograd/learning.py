@@ -4,6 +4,8 @@ In:   tensors (N, C, H, W) on the CPU, float32, with channels last; a weight (nu
       to compute in.
 Out:  the convolution, its data gradient, written where they are wanted; its weight gradient, added where it belongs.
 Not here: the arithmetic of a block (tiles), which layers run this way.
+An error is relative to the largest value that a tile sees: a single value of 1e6 among small ones leaves them 2e-3 off,
+and one that is not finite spreads over its tile.
 Source: tiles. The weight gradient is the same sum read from the other side: products of what a tile sees with what it
 makes, at each point, summed over tiles, and transformed back.
 """
