@@ -123,9 +123,7 @@ class Packed(Tiled):
             while made:  # each is let go as soon as it is packed
                 self._packed.append(torch.ops.mkldnn._reorder_linear_weight(made.pop(0)))
 
-    def pays(self, out_height, out_width):
-        """Always: the kernel is wide."""
-        return True
+    always_pays = True  # the kernel is wide
 
     def _multiply(self, values, out):
         for value, weight, product in zip(values, self._packed, out, strict=True):
