@@ -76,8 +76,8 @@ class ConvolutionLayer(BaseConvolutionLayer):
 
     def _tiles(self, weight, x, y):
         """Tell whether tiles convolve fastest, over a bottom and a top or their gradients."""
-        return (self.any_strides and not products.serves(self._window, weight, x, y)
-                and learning.serves(self._window, weight, x, y, self._dtype()))
+        return (self.any_strides and learning.serves(self._window, weight, x, y, self._dtype())
+                and not products.serves(self._window, weight, x, y))
 
     def _dtype(self):
         return torch.bfloat16 if self._in_bf16() else torch.float32
