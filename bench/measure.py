@@ -23,6 +23,7 @@ from bench.peers import PEERS, ROOT, BenchError, Worker, environment, threads
 
 WARM = 2  # rounds that do not count: nets take memory, plans are made
 PAUSE = 0.1  # seconds between turns, in which the threads of the last stop spinning
+TURN = 2.0  # seconds that a turn lasts at least, for each peer alike
 
 
 def counted(runs: list[float], **more: object) -> dict:
@@ -86,23 +87,26 @@ class Turns:
                 self.out[name] = str(error)
 
     def round(self, number: int, counts: bool) -> None:
-        """Let each worker do a pass; who begins changes from round to round."""
+        """Let each worker do passes for a while; who begins changes from round to round."""
         names = list(self.workers)
         start = number % max(1, len(names))
         for name in names[start:] + names[:start]:
             time.sleep(PAUSE)
             try:
                 self.workers[name].run()  # while others ran, the kernel may have taken memory from who waited
-                reply = self.workers[name].run()
+                replies = [self.workers[name].run()]
+                while counts and sum(sum(reply["seconds"]) for reply in replies) < TURN:
+                    replies.append(self.workers[name].run())
             except BenchError as error:
                 self.out[name] = str(error)
                 self.workers.pop(name).close()
                 continue
             if counts:
-                parts = [seconds / self.steps for seconds in reply["seconds"]]
+                passes = [reply["seconds"] for reply in replies]
+                parts = [sum(part) / len(part) / self.steps for part in zip(*passes, strict=True)]
                 self.runs.setdefault(name, []).append(sum(parts) / len(parts))
                 self.parts.setdefault(name, []).append(parts)
-                self.peaks[name] = reply["peak_gib"]
+                self.peaks[name] = replies[-1]["peak_gib"]
 
     def answers(self, folder: Path) -> dict[str, np.ndarray]:
         """Return the last answer of each worker."""

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import caffe
-from caffe._caffe import bf16, common, kept, products, written
+from caffe._caffe import bf16, common, kept, products, strips, written
 from caffe._caffe.products import Window
 
 has_kernel = pytest.mark.skipif(not written._HAS_KERNEL, reason="this torch has no kernel that writes into a tensor")
@@ -158,3 +158,30 @@ def test_the_weight_gradient_of_products_in_bf16(monkeypatch):
     gradient = torch.ones_like(weight)
     products.add_weight_gradient(window, dy.bfloat16(), x.bfloat16(), gradient)
     assert float((gradient - 1 - dw).abs().max() / dw.abs().max()) < 1e-2
+
+
+@pytest.mark.parametrize("window", [THREE, Window([3, 2], [1, 2], [2, 0], [1, 1])], ids=str)
+@pytest.mark.parametrize("rows", [1, 4, 99])
+def test_the_weight_gradient_in_strips(window, rows, monkeypatch):
+    torch.manual_seed(3)
+    x = torch.randn(2, 16, 11, 9).contiguous(memory_format=LAST)
+    weight = torch.randn(6, 16, *window.kernel, requires_grad=True)
+    y = torch.nn.functional.conv2d(x, weight, None, 1, window.pad, window.dilation)
+    dy = torch.randn_like(y)
+    want = torch.autograd.grad(y, weight, dy)[0]
+    assert not strips.serves(window, x, dy), "small"
+    monkeypatch.setattr(strips, "LARGE", 1)
+    monkeypatch.setattr(strips, "STRIP", rows * 6 * dy.shape[3])
+    assert strips.serves(window, x, dy) and not strips.serves(window._replace(stride=[2, 1]), x, dy)
+    assert not strips.serves(window, x, dy.contiguous()) and not strips.serves(window._replace(group=2), x, dy)
+    gradient = torch.ones_like(want)
+    strips.add_weight_gradient(window, dy, x, gradient)
+    assert float((gradient - 1 - want).abs().max() / want.abs().max()) < 1e-2
+
+
+@pytest.mark.parametrize("size", [5, 1 << 19, (1 << 19) + 3])
+def test_sums_of_bf16_in_float32(size):
+    values = torch.arange(size).remainder(200).bfloat16()
+    sums = torch.full((size,), 0.5)
+    bf16.add(values, sums)
+    assert torch.equal(sums, values.float() + 0.5)

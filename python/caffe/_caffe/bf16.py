@@ -1,4 +1,4 @@
-"""Copies in bf16, in memory that is kept (kept).
+"""Copies in bf16, in memory that is kept (kept), and sums in float32.
 
 In:   float32 tensors on the CPU.
 Out:  tensors in bf16 that stand as they do; good until the next one of the same use.
@@ -11,6 +11,8 @@ import torch
 
 from . import kept
 
+AT_ONCE = 1 << 19  # values: their copy in float32, which torch makes in order to add them, stays in the cache
+
 
 def room(use: str, like: torch.Tensor) -> torch.Tensor:
     """Return a tensor to be overwritten, of the shape and strides of a dense tensor."""
@@ -22,6 +24,12 @@ def copy(use: str, tensor: torch.Tensor) -> torch.Tensor:
     if tensor.device.type != "cpu" or not _is_dense(tensor):
         return tensor.to(torch.bfloat16)
     return room(use, tensor).copy_(tensor)
+
+
+def add(values: torch.Tensor, to: torch.Tensor) -> None:
+    """Add contiguous values in bf16 to a contiguous tensor in float32."""
+    for sums, some in zip(to.view(-1).split(AT_ONCE), values.view(-1).split(AT_ONCE), strict=True):
+        sums.add_(some)
 
 
 def _is_dense(tensor: torch.Tensor) -> bool:

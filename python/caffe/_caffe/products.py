@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 import torch
 
+from . import bf16
+
 SMALL = 1 << 23  # multiplications up to which setting up a convolution kernel takes longer than they do
 PART = 256  # outputs whose products are made in bf16 at a time
 
@@ -58,8 +60,9 @@ def add_weight_gradient(window: Window, dy: torch.Tensor, x: torch.Tensor, out: 
     if dy.dtype == out.dtype:
         out.addmm_(top, windows)
         return
+    windows = windows.contiguous()
     for some, sums in zip(top.split(PART), out.split(PART), strict=True):
-        sums.add_(torch.mm(some, windows))
+        bf16.add(torch.mm(some, windows, out=bf16.room("product", sums)), sums)
 
 
 def data_gradient(window: Window, dy: torch.Tensor, weight: torch.Tensor, out: torch.Tensor) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from .. import bf16, products, written
+from .. import bf16, products, strips, written
 from ..base_convolution import BaseConvolutionLayer
 from ..im2col import window_count
 from ..layer_factory import register_layer
@@ -48,6 +48,8 @@ class ConvolutionLayer(BaseConvolutionLayer):
             if self._in_bf16():
                 dy, x = bf16.copy("y", dy), bf16.copy("x", x)
             products.add_weight_gradient(self._window, dy, x, out)
+        elif self.any_strides and self._in_bf16() and strips.serves(self._window, x, dy):
+            strips.add_weight_gradient(self._window, dy, x, out)
         else:
             super().add_weight_gradient(dy, x, weight, out)
 

@@ -16,10 +16,11 @@ from collections.abc import Sequence
 
 import torch
 
+from .. import bf16
 from ..kept import room
 from ..products import Window
 from .rows import seen_by
-from .tiles import LEAST, Tiled, at_points, values_at_points
+from .tiles import LEAST, Tiled, at_points, room_at_points, values_at_points
 from .tiles import serves as tiles_serve
 from .ways import Way, way_of
 
@@ -61,16 +62,18 @@ def add_weight_gradient(window: Window, dy: torch.Tensor, x: torch.Tensor, out: 
     at_each = room("weight", way.points * k * c, torch.float32).view(-1, k, c).zero_()
     tall, across = way.tile[0], way.tiles(*dy.shape[2:])[1]
     down = -(-max(4096, 16 * c) // (len(way.to_top) * across))  # of tiles at a time
-    for item, made in zip(x.permute(0, 2, 3, 1), dy.permute(0, 2, 3, 1), strict=True):
-        for begin in range(0, made.shape[0], tall * down):
-            rows = min(down, way.tiles(made.shape[0] - begin, 1)[0])
+    for item, top in zip(x.permute(0, 2, 3, 1), dy.permute(0, 2, 3, 1), strict=True):
+        for begin in range(0, top.shape[0], tall * down):
+            rows = min(down, way.tiles(top.shape[0] - begin, 1)[0])
             values = values_at_points(way, item, _zeros(window.pad), begin, rows, across, dtype)
-            products = _from_top(way, made, begin, rows, across, dtype)
+            products = _from_top(way, top, begin, rows, across, dtype)
             if dtype == torch.float32:
                 at_each.baddbmm_(products.transpose(1, 2), values)
             else:
-                at_each.add_(torch.bmm(products.transpose(1, 2), values))
-    out.view(-1, 9).addmm_(at_each.view(way.points, -1).t(), way.parts[0].to_weight)
+                made = room("odd", at_each.numel(), dtype).view_as(at_each)
+                bf16.add(torch.bmm(products.transpose(1, 2), values, out=made), at_each)
+    # A product of the other order, with few columns, takes twice as long.
+    out.view(-1, 9).add_(torch.mm(way.parts[0].to_weight.t(), at_each.view(way.points, -1)).t())
 
 
 def _from_top(way: Way, dy: torch.Tensor, begin: int, down: int, across: int, dtype: torch.dtype) -> torch.Tensor:
@@ -80,8 +83,9 @@ def _from_top(way: Way, dy: torch.Tensor, begin: int, down: int, across: int, dt
     whole = seen_by(begin, dy, NOTHING, room("seen", size, dtype).view(tall * down, wide * across, k))
     tiles = room("odd", size, dtype).view(down, across, tall, wide, k)
     tiles.copy_(whole.view(down, tall, across, wide, k).transpose(1, 2))
-    made = room("third", way.points * n * k, dtype).view(n, way.points, k)
-    return torch.bmm(way.to_top.t().expand(n, -1, -1), tiles.view(n, -1, k), out=made).transpose(0, 1)
+    made = room_at_points("third", way.points, n, k, dtype)
+    torch.bmm(way.to_top.t().expand(n, -1, -1), tiles.view(n, -1, k), out=made.transpose(0, 1))
+    return made
 
 
 def _at_points(weight: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:

@@ -155,13 +155,18 @@ def values_at_points(way: Way, x: torch.Tensor, around: Around, begin: int, down
     folded = way.folded * c
     height, width = (tile * tiles + kernel - 1 for tile, tiles in zip(way.tile, (down, across), strict=True))
     bottom = seen_by(begin, x, around, room("seen", height * width * c, dtype).view(height, width, c))
-    if dtype == torch.float32:  # whose product does not write into a transposed tensor
-        values = room("even", way.points * n * folded, dtype).view(n, way.points, folded).transpose(0, 1)
-    else:
-        values = room("even", way.points * n * folded, dtype).view(way.points, n, folded)
+    values = room_at_points("even", way.points, n, folded, dtype)
     for part in way.parts:
         _values_of_part(way, part, bottom, down, across, values[part.points])
     return values
+
+
+def room_at_points(use: str, points: int, n: int, channels: int, dtype: torch.dtype) -> torch.Tensor:
+    """Give memory for (points, n, channels), in the order that products in this type write and read without a copy."""
+    values = room(use, points * n * channels, dtype)
+    if dtype == torch.float32:  # whose product does not write into a transposed tensor
+        return values.view(n, points, channels).transpose(0, 1)
+    return values.view(points, n, channels)
 
 
 def _values_of_part(way: Way, part: Part, bottom: torch.Tensor, down: int, across: int, out: torch.Tensor) -> None:
