@@ -160,6 +160,28 @@ def test_the_weight_gradient_of_products_in_bf16(monkeypatch):
     assert float((gradient - 1 - dw).abs().max() / dw.abs().max()) < 1e-2
 
 
+@pytest.mark.parametrize("shape", [(1, 3, 4, 5), (2, 3, 9, 7), (1, 3, 1, 1)], ids=str)
+@pytest.mark.parametrize("options", ["pad: 20", "pad_h: 9 pad_w: 1", "pad: 9 dilation: 2", "pad: 9 stride: 2",
+                                     "pad_h: 7 pad_w: 8 stride_h: 1 stride_w: 3"])
+def test_the_weight_gradient_under_a_wide_pad(options, shape, tmp_path):
+    dims = " ".join(f"dim: {n}" for n in shape)
+    (tmp_path / "net.prototxt").write_text(f"""force_backward: true
+        layer {{ name: "x" type: "Input" top: "x" input_param {{ shape {{ {dims} }} }} }}
+        layer {{ name: "y" type: "Convolution" bottom: "x" top: "y"
+          convolution_param {{ num_output: 4 kernel_h: 3 kernel_w: 2 {options} }} }}""")
+    net = caffe.Net(str(tmp_path / "net.prototxt"), caffe.TRAIN)
+    rng = np.random.default_rng(7)
+    x = net.blobs["x"].data[...] = rng.normal(size=shape).astype("f")
+    net.forward()
+    dy = net.blobs["y"].diff[...] = rng.normal(size=net.blobs["y"].shape).astype("f")
+    net.backward()
+    layer = net._w.layers[1]
+    weight = torch.zeros(4, 3, 3, 2, requires_grad=True)
+    y = torch.nn.functional.conv2d(torch.tensor(x), weight, None, layer.stride, layer.pad, layer.dilation)
+    close(torch.tensor(net.params["y"][0].diff), torch.autograd.grad(y, weight, torch.tensor(dy))[0])
+    close(torch.tensor(net.params["y"][1].diff), torch.tensor(dy).sum((0, 2, 3)))
+
+
 @pytest.mark.parametrize("window", [THREE, Window([3, 2], [1, 2], [2, 0], [1, 1])], ids=str)
 @pytest.mark.parametrize("rows", [1, 4, 99])
 def test_the_weight_gradient_in_strips(window, rows, monkeypatch):

@@ -126,9 +126,10 @@ class BaseConvolutionLayer(Layer):
     def _like_weight(self, tensor: torch.Tensor) -> torch.Tensor:
         return tensor if self.num_spatial_axes else tensor.unsqueeze(-1)
 
-    def _geometry(self) -> tuple[list[int], list[int], list[int], bool, list[int]]:
+    def _geometry(self, pad: list[int] | None = None) -> tuple[list[int], list[int], list[int], bool, list[int]]:
+        pad = self.pad if pad is None else pad
         if self.num_spatial_axes:
-            return self.stride, self.pad, self.dilation, self.transposed, [0] * self.num_spatial_axes
+            return self.stride, pad, self.dilation, self.transposed, [0] * self.num_spatial_axes
         return [1], [0], [1], self.transposed, [0]
 
     def _bias(self) -> torch.Tensor | None:
@@ -162,9 +163,11 @@ class BaseConvolutionLayer(Layer):
 
     def add_weight_gradient(self, dy: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, out: torch.Tensor) -> None:
         """Add the gradient of the weight to `out`; weight gives only the shape."""
-        if _channels_last(dy) or self.channels < 8 and self._narrow(self.num_output // 2, dy):
+        last = _channels_last(dy) or self.channels < 8 and self._narrow(self.num_output // 2, dy)
+        dy, pad = self._where_x_is_seen(dy)
+        if last:
             dy, x = (tensor.contiguous(memory_format=torch.channels_last) for tensor in (dy, x))
-        out.add_(self._gradients(dy, x, weight, [False, True, False])[1])
+        out.add_(self._gradients(dy, x, weight, [False, True, False], pad)[1])
 
     def data_gradient(self, dy: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, out: torch.Tensor) -> None:
         """Write the gradient of a bottom into `out`; x gives only the shape."""
@@ -190,14 +193,26 @@ class BaseConvolutionLayer(Layer):
         return y if bias is None else y.add_(bias.view(-1, *[1] * self.num_spatial_axes))
 
     def _gradients(self, dy: torch.Tensor, x: torch.Tensor, weight: torch.Tensor,
-                   mask: list[bool]) -> tuple[Any, ...]:
+                   mask: list[bool], pad: list[int] | None = None) -> tuple[Any, ...]:
         if self.num_spatial_axes > TORCH_SPATIAL_AXES:
             return self._nd_gradients(dy, x, weight, mask)
         if self._in_bf16():
             dy, x, weight = bf16.copy("y", dy), bf16.copy("x", x), bf16.copy("weight", weight)
         if x.is_cuda:
-            return autotune.gradients(self, dy, x, weight, [0], *self._geometry(), self.group, mask)
-        return torch.ops.aten.convolution_backward(dy, x, weight, [0], *self._geometry(), self.group, mask)
+            return autotune.gradients(self, dy, x, weight, [0], *self._geometry(pad), self.group, mask)
+        return torch.ops.aten.convolution_backward(dy, x, weight, [0], *self._geometry(pad), self.group, mask)
+
+    def _where_x_is_seen(self, dy: torch.Tensor) -> tuple[torch.Tensor, list[int] | None]:
+        """Leave out places of dy whose windows see only padding, to which the weight owes nothing; and give the pad left."""
+        if self.transposed or not 0 < self.num_spatial_axes <= TORCH_SPATIAL_AXES:
+            return dy, None
+        pad = list(self.pad)
+        for i in range(self.num_spatial_axes):
+            beyond = pad[i] - self.dilation[i] * (self.kernel[i] - 1)
+            if beyond > 0 and self.stride[i] == 1:
+                dy = dy.narrow(2 + i, beyond, dy.shape[2 + i] - 2 * beyond)
+                pad[i] -= beyond
+        return dy, pad
 
     def _in_bf16(self) -> bool:
         """Tell whether to convolve in bf16; upsampling stays float32."""
