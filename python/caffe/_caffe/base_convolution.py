@@ -203,7 +203,7 @@ class BaseConvolutionLayer(Layer):
         return torch.ops.aten.convolution_backward(dy, x, weight, [0], *self._geometry(pad), self.group, mask)
 
     def _where_x_is_seen(self, dy: torch.Tensor) -> tuple[torch.Tensor, list[int] | None]:
-        """Leave out places of dy whose windows see only padding, to which the weight owes nothing; give the pad left."""
+        """Leave out places of dy that see only padding, to which the weight owes nothing; gives the pad left, too."""
         if self.transposed or not 0 < self.num_spatial_axes <= TORCH_SPATIAL_AXES:
             return dy, None
         pad = list(self.pad)
