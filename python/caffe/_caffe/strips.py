@@ -24,7 +24,7 @@ STRIP = 1 << 21  # values of a top at a time
 
 def serves(window: Window, x: torch.Tensor, dy: torch.Tensor) -> bool:
     """Tell whether a weight gradient can be summed so, and pays."""
-    return (dy.dim() == 4 and dy[0].numel() >= LARGE and x.shape[1] >= FEW and window.group == 1
+    return (dy.dim() == 4 and math.prod(dy.shape[1:]) >= LARGE and x.shape[1] >= FEW and window.group == 1
             and list(window.stride) == [1, 1] and all(
                 tensor.device.type == "cpu" and tensor.is_contiguous(memory_format=torch.channels_last)
                 for tensor in (x, dy)))
