@@ -69,7 +69,8 @@ def prepare(measure: Measure, folder: Path) -> dict:
 class Turns:
     """The workers of one measure; one that stops is out of the game, with its reason."""
 
-    def __init__(self, measure: Measure, job: dict) -> None:
+    def __init__(self, measure: Measure, job: dict, seconds: float = TURN) -> None:
+        self.seconds = seconds
         self.workers: dict[str, Worker] = {}
         self.out: dict[str, str] = {}
         self.runs: dict[str, list[float]] = {}
@@ -95,7 +96,7 @@ class Turns:
             try:
                 self.workers[name].run()  # while others ran, the kernel may have taken memory from who waited
                 replies = [self.workers[name].run()]
-                while counts and sum(sum(reply["seconds"]) for reply in replies) < TURN:
+                while counts and sum(sum(reply["seconds"]) for reply in replies) < self.seconds:
                     replies.append(self.workers[name].run())
             except BenchError as error:
                 self.out[name] = str(error)
@@ -130,7 +131,7 @@ def run(measure: Measure, runs: int, folder: Path, small: bool = False,
         return [{"name": row.name, "what": row.title, "left_out": reason} for row in measure.rows]
     if measure.program:
         return json.loads(of_ours(measure.program, "--json", *(["--quick"] if small else [])))
-    turns = Turns(measure, prepare(measure, folder))
+    turns = Turns(measure, prepare(measure, folder), 0 if small else TURN)
     try:
         for number in range(WARM + runs):
             turns.round(number, number >= WARM)

@@ -175,3 +175,21 @@ def test_wrong_options_stop_before_anything_is_measured(capsys):
             main(words)
         assert stop.value.code == 2
     assert "got nothing, want of forward, sizes" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("seconds", "passes"), [(2.0, 3), (0, 2)])
+def test_a_turn_is_a_pass_that_does_not_count_and_then_passes_for_a_while(seconds, passes, monkeypatch):
+    class Waiting:
+        def __init__(self):
+            self.passes = 0
+
+        def run(self):
+            self.passes += 1
+            return {"seconds": [100.0, 100.0] if self.passes == 1 else [0.5, 0.7], "peak_gib": 1.0}
+
+    monkeypatch.setattr(measuring, "PAUSE", 0)
+    turns = measuring.Turns(Measure("m", "m"), {}, seconds)
+    turns.workers["ours"] = worker = Waiting()
+    turns.round(0, counts=True)
+    assert worker.passes == passes
+    assert turns.parts["ours"] == [[0.5, 0.7]] and turns.runs["ours"] == [pytest.approx(0.6)]

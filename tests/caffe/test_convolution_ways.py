@@ -180,9 +180,72 @@ def test_the_weight_gradient_under_a_wide_pad(options, shape, tmp_path):
     y = torch.nn.functional.conv2d(torch.tensor(x), weight, None, layer.stride, layer.pad, layer.dilation)
     close(torch.tensor(net.params["y"][0].diff), torch.autograd.grad(y, weight, torch.tensor(dy))[0])
     close(torch.tensor(net.params["y"][1].diff), torch.tensor(dy).sum((0, 2, 3)))
+    seen, pad = layer._where_x_is_seen(torch.tensor(dy))
+    for axis in (0, 1):
+        reach = layer.dilation[axis] * (layer.kernel[axis] - 1)
+        cut = layer.stride[axis] == 1 and layer.pad[axis] > reach
+        assert pad[axis] == (reach if cut else layer.pad[axis])
+        assert seen.shape[2 + axis] == (shape[2 + axis] + reach if cut else dy.shape[2 + axis])
 
 
-@pytest.mark.parametrize("window", [THREE, Window([3, 2], [1, 2], [2, 0], [1, 1])], ids=str)
+def convolution(folder, shape: str, options: str) -> caffe.Net:
+    """Return a net of one convolution, with a bottom and a top's gradient of random values."""
+    (folder / "net.prototxt").write_text(f"""force_backward: true
+        layer {{ name: "x" type: "Input" top: "x" input_param {{ shape {{ {shape} }} }} }}
+        layer {{ name: "y" type: "Convolution" bottom: "x" top: "y" convolution_param {{ {options} }} }}""")
+    net = caffe.Net(str(folder / "net.prototxt"), caffe.TRAIN)
+    rng = np.random.default_rng(8)
+    net.blobs["x"].data[...] = rng.normal(size=net.blobs["x"].shape)
+    net.forward()
+    net.blobs["y"].diff[...] = rng.normal(size=net.blobs["y"].shape)
+    return net
+
+
+def test_d40_what_sees_only_padding_does_not_reach_the_weight(tmp_path):
+    net = convolution(tmp_path, "dim: 1 dim: 2 dim: 3 dim: 3", "num_output: 2 kernel_size: 3 pad: 9")
+    net.blobs["y"].diff[0, 0, 0, 0] = np.nan
+    net.backward()
+    assert np.isfinite(net.params["y"][0].diff).all() and np.isnan(net.params["y"][1].diff[0])
+
+
+@pytest.mark.skipif(not common.has_bf16(), reason="this CPU has no bf16")
+@pytest.mark.parametrize(("shape", "options"), [
+    ("dim: 1 dim: 24 dim: 48 dim: 48", "num_output: 64 kernel_size: 3 pad: 2 dilation: 2"),
+    ("dim: 1 dim: 21 dim: 40 dim: 40", "num_output: 21 kernel_size: 3 pad: 4 dilation: 4"),
+    ("dim: 2 dim: 4 dim: 2 dim: 1", "num_output: 5 kernel_h: 1 kernel_w: 3 pad_h: 0 pad_w: 2 stride_h: 1 stride_w: 3")])
+def test_where_the_kernel_in_bf16_errs_the_weight_gradient_is_float32(shape, options, monkeypatch, tmp_path):
+    found = []
+    for precision in ("fp32", "bf16"):
+        monkeypatch.setattr(common._state, "precision", precision)
+        net = convolution(tmp_path, shape, options)
+        net.backward()
+        assert net._w.layers[1]._bf16_kernel_errs(net._w.blobs[0].read_data())
+        found.append(net.params["y"][0].diff.copy())
+    assert np.array_equal(*found)
+
+
+@pytest.mark.skipif(not common.has_bf16(), reason="this CPU has no bf16")
+@pytest.mark.parametrize(("precision", "strip_by_strip"), [("fp32", 0), ("bf16", 1)])
+def test_a_layer_sums_its_weight_gradient_in_strips(precision, strip_by_strip, monkeypatch, tmp_path):
+    monkeypatch.setattr(strips, "LARGE", 1)
+    monkeypatch.setattr(products, "serves", lambda *_: False)
+    monkeypatch.setattr(common._state, "precision", precision)
+    ran, add = [], strips.add_weight_gradient
+    monkeypatch.setattr(strips, "add_weight_gradient", lambda *args: (ran.append(1), add(*args)))
+    net = caffe.Net(str(chain(tmp_path)), caffe.TRAIN)
+    net.forward()
+    net.backward()
+    assert len(ran) == strip_by_strip
+
+
+def chain(folder):
+    """Write a net of two convolutions, whose blob between them stands with channels last."""
+    path = folder / "net.prototxt"
+    path.write_text("force_backward: true\n" + NET)
+    return path
+
+
+@pytest.mark.parametrize("window", [THREE, Window([3, 2], [1, 1], [2, 0], [1, 1])], ids=str)
 @pytest.mark.parametrize("rows", [1, 4, 99])
 def test_the_weight_gradient_in_strips(window, rows, monkeypatch):
     torch.manual_seed(3)
@@ -191,11 +254,12 @@ def test_the_weight_gradient_in_strips(window, rows, monkeypatch):
     y = torch.nn.functional.conv2d(x, weight, None, 1, window.pad, window.dilation)
     dy = torch.randn_like(y)
     want = torch.autograd.grad(y, weight, dy)[0]
-    assert not strips.serves(window, x, dy), "small"
+    assert not strips.serves(window, weight, x, dy), "small"
     monkeypatch.setattr(strips, "LARGE", 1)
     monkeypatch.setattr(strips, "STRIP", rows * 6 * dy.shape[3])
-    assert strips.serves(window, x, dy) and not strips.serves(window._replace(stride=[2, 1]), x, dy)
-    assert not strips.serves(window, x, dy.contiguous()) and not strips.serves(window._replace(group=2), x, dy)
+    assert strips.serves(window, weight, x, dy) and not strips.serves(window, weight, x, dy.contiguous())
+    for change in ({"stride": [2, 1]}, {"dilation": [2, 1]}, {"group": 2}):
+        assert not strips.serves(window._replace(**change), weight, x, dy)
     gradient = torch.ones_like(want)
     strips.add_weight_gradient(window, dy, x, gradient)
     assert float((gradient - 1 - want).abs().max() / want.abs().max()) < 1e-2

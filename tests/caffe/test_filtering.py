@@ -164,6 +164,19 @@ def test_layers_that_learn(pad, n, channels, num_output, dtype, bound):
         assert float((got - want).abs().max() / want.abs().max()) < bound
 
 
+@pytest.mark.parametrize(("dtype", "bound"), [(torch.float32, 5e-6), (torch.bfloat16, 1.5e-2)])
+@pytest.mark.parametrize(("c", "k", "height", "width"), [(40, 9, 40, 3), (17, 9, 1, 20), (9, 40, 3, 5)])
+def test_a_gradient_of_more_channels_than_tiles_has_memory_of_its_own(c, k, height, width, dtype, bound):
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(1, c, height, width, generator=generator).contiguous(memory_format=torch.channels_last)
+    dy = torch.randn(1, k, height, width, generator=generator).contiguous(memory_format=torch.channels_last)
+    weight = torch.zeros(k, c, 3, 3, dtype=torch.double, requires_grad=True)
+    want, = torch.autograd.grad(torch.nn.functional.conv2d(x.double(), weight, None, 1, 1), weight, dy.double())
+    gradient = torch.zeros(k, c, 3, 3)
+    learning.add_weight_gradient(Window([3, 3], [1, 1], [1, 1], [1, 1]), dy, x, gradient, dtype)
+    assert float((gradient - want).abs().max() / want.abs().max()) < bound
+
+
 def test_which_layers_learn_by_tiles():
     def serves(window=((3, 3), (1, 1), (1, 1), (1, 1)), channels=128, side=70, layout=torch.channels_last):
         y = torch.empty(1, 128, side, side).contiguous(memory_format=layout)

@@ -48,7 +48,7 @@ class ConvolutionLayer(BaseConvolutionLayer):
             if self._in_bf16():
                 dy, x = bf16.copy("y", dy), bf16.copy("x", x)
             products.add_weight_gradient(self._window, dy, x, out)
-        elif self.any_strides and self._in_bf16() and strips.serves(self._window, x, dy):
+        elif self.any_strides and self._in_bf16() and strips.serves(self._window, weight, x, dy):
             strips.add_weight_gradient(self._window, dy, x, out)
         else:
             super().add_weight_gradient(dy, x, weight, out)

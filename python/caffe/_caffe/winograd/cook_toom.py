@@ -2,7 +2,7 @@
 
 In:   points, all different; taps of a filter. Infinity is one more point, and the last one.
 Out:  matrices (points, taps) of filters, (points, seen) of what a tile sees, (places, points) to the tile's places.
-Not here: who filters (tiles, strips).
+Not here: who filters (tiles).
 Source: Winograd, Arithmetic Complexity of Computations, 1980: a product of polynomials from its values at the points,
 transposed. With p + 1 points, p + 2 - taps places take p + 1 products instead of that many times the taps.
 """
