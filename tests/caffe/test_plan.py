@@ -321,6 +321,39 @@ def test_an_inner_blob_that_can_no_longer_be_computed_is_refused(make):
     net.blobs["p2"].data.sum()
 
 
+def test_weights_edited_through_a_view_can_be_read_saved_and_overwritten(make, tmp_path):
+    net = make()
+    image(net, 40, 50)
+    weight = net.params["c1"][0].data
+    net.forward()
+    weight *= 2
+    net.save(str(tmp_path / "edited.caffemodel"))
+    assert np.array_equal(net.params["c1"][0].data, weight)
+    net.params["c3"][0].data[...] *= 3
+    if common.on_host():  # a device has the weights of the pass still
+        with pytest.raises(caffe.CaffeError, match="run forward again"):
+            print(net.blobs["p2"].data.sum())
+    net.copy_from(str(tmp_path / "edited.caffemodel"))
+    other = make()
+    image(other, 40, 50)
+    other.copy_from(str(tmp_path / "edited.caffemodel"))
+    assert alike(both(net)[0], both(other)[1])
+
+
+def test_layers_run_one_by_one_bring_back_what_was_lost(make):
+    net = make()
+    image(net, 40, 50)
+    weight = net.params["c1"][0].data
+    net.forward()
+    weight *= 2
+    net.params["c3"][0].data[...] *= 3
+    caffe.set_plans(False)
+    net.forward()
+    net.blobs["p2"].data.sum()
+    net.backward()
+    caffe.set_plans(True)
+
+
 def test_weights_copied_from_a_file_count(make, tmp_path):
     net = make()
     image(net, 40, 50)

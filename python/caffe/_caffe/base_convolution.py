@@ -222,7 +222,7 @@ class BaseConvolutionLayer(Layer):
         return common.precision() == "bf16" and not self.transposed
 
     def _bf16_kernel_errs(self, x: torch.Tensor) -> bool:
-        """Tell whether the weight's gradient is a task of float32: oneDNN's kernel in bf16 reads or leaves out too much.
+        """Tell whether the weight's gradient is a task of float32: oneDNN's kernel in bf16 reads or omits too much.
 
         Seen with torch 2.13 on a CPU with avx512_bf16: dilated rows under channels that are no multiple of 16 gave
         foreign memory or a crash; a bottom one place wide, with a stride, left values unwritten.

@@ -70,6 +70,10 @@ class SyncedMemory:
         self._fill = fill
         self.head = LEFT_OUT if fill is not None else AT_HOST if self._host is not None else UNINITIALIZED
 
+    def is_left_out(self) -> bool:
+        """Tell whether values are still to be computed."""
+        return self.head == LEFT_OUT
+
     def before_write(self, call: Callable[[], None] | None) -> None:
         """Call this once, before values are next written or handed out for writing."""
         self._before_write = call

@@ -9,7 +9,7 @@ Not here: the steps (steps), parts of blobs (program), the pass layer by layer (
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -42,6 +42,7 @@ class Plan:
         self._weights: list[tuple] = []
         self._kept: list[tuple[Any, torch.Tensor]] = []  # source blobs and their data at the last pass
         self._left_out: list[Any] = []  # memories that hold nothing yet
+        self._lost = False  # nor can they any more
 
     @classmethod
     def of(cls, net: Net) -> Plan | None:
@@ -84,8 +85,7 @@ class Plan:
             blob._data.looked = False
         for memory in self._left_out:
             memory.leave_out(self.fill)
-        for blob in w.params:
-            blob._data.before_write(self.fill)
+        self._watch_weights(self._before_weights_change)
         return sum(numbers[len(doubts):], 0.0)
 
     def _by_layer(self) -> float:
@@ -94,10 +94,10 @@ class Plan:
 
     def fill(self) -> None:
         """Compute what was left out, over the inputs of the last pass."""
-        if not self._left_out:
+        if not any(memory.is_left_out() for memory in self._left_out):
             return
         # DEVIATION D38: Caffe has written every blob in its pass.
-        if any(segment.is_stale() for segment in self._segments if isinstance(segment, Segment)):
+        if self._lost or self._is_stale():
             raise NetError("net: weights were written through a view since the last forward, which left out the blob "
                            "you look at; run forward again, or look at the blob before you write")
         self._drop_left_out()
@@ -111,6 +111,21 @@ class Plan:
         for (blob, _), values in zip(self._kept, now, strict=True):
             blob.write_data().copy_(values)
 
+    def _before_weights_change(self) -> None:
+        """Compute what was left out, while the weights of the pass are there; if they changed unseen, it is lost."""
+        if self._is_stale():
+            self._lost = True
+            self._watch_weights(None)
+        else:
+            self.fill()
+
+    def _is_stale(self) -> bool:
+        return any(segment.is_stale() for segment in self._segments if isinstance(segment, Segment))
+
+    def _watch_weights(self, call: Callable[[], None] | None) -> None:
+        for blob in self._net._w.params:
+            blob._data.before_write(call)
+
     def _restore(self) -> None:
         """Put back the inputs of the last pass."""
         for blob, kept in self._kept:
@@ -120,9 +135,8 @@ class Plan:
     def _drop_left_out(self) -> None:
         for memory in self._left_out:
             memory.leave_out(None)
-        for blob in self._net._w.params:
-            blob._data.before_write(None)
-        self._left_out = []
+        self._watch_weights(None)
+        self._left_out, self._lost = [], False
 
 
 class Segment:
