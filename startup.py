@@ -88,8 +88,8 @@ def run(main: Callable[[], int | None]) -> int:
         return 1
     except OSError as error:
         return _say(_os_message(error), 1)
-    except MemoryError:
-        return _say("out of memory; a smaller image or batch would need less", 1)
+    except MemoryError as error:  # the engine's says which blobs, and what to do
+        return _say(str(error) or "out of memory; a smaller image or batch would need less", 1)
     except (RuntimeError, ValueError, ImportError) as error:  # CaffeError, DataError among these
         return _say(str(error) or type(error).__name__, 1)
     except Exception as error:

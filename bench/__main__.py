@@ -23,7 +23,7 @@ from bench import report
 from bench.machine import stamp
 from bench.measure import WARM, run
 from bench.measures import MEASURES, Measure, quick
-from bench.peers import PEERS, ROOT, BenchError, say_threads
+from bench.peers import PEERS, BenchError, say_threads
 
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -33,9 +33,10 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
                         help=f"of {', '.join(measure.name for measure in MEASURES)} (default: all)")
     parser.add_argument("--rounds", type=int, default=5, help="in each, every peer has one turn (default 5)")
     parser.add_argument("--quick", action="store_true", help="small nets, two rounds; to see that it runs")
-    parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS), help="only these take part")
+    parser.add_argument("--peers", nargs="+", choices=PEERS, help="only these take part")
     parser.add_argument("--out", type=Path, default=os.environ.get("OUT") or None,
-                        help="folder for results and record (default: $OUT, else bench/results; --quick: output/bench)")
+                        help="folder for results and record (default: $OUT, else bench/results; --quick or --peers: "
+                             "output/bench)")
     parser.add_argument("--table", action="store_true", help="measure nothing; the table of what lies in the folder")
     args = parser.parse_args(argv)
     unknown = sorted(set(args.names) - {measure.name for measure in MEASURES})
@@ -61,8 +62,8 @@ def measured(measure: Measure, args: argparse.Namespace, where: dict) -> dict:
     with tempfile.TemporaryDirectory() as folder, tqdm(
             total=WARM + rounds, desc=measure.name, unit="round", file=sys.stderr, dynamic_ncols=True) as bar:
         try:
-            rows = run(only(quick(measure) if args.quick else measure, args.peers), rounds, Path(folder), args.quick,
-                       bar.update)
+            rows = run(only(quick(measure) if args.quick else measure, args.peers or list(PEERS)), rounds,
+                       Path(folder), args.quick, bar.update)
         except BenchError as error:
             rows = [{"name": measure.name, "what": measure.title, "left_out": f"failed: {error}"}]
     return {"name": measure.name, "title": measure.title, **where, "rounds": rounds, "quick": args.quick, "rows": rows}
@@ -77,7 +78,7 @@ def failed(results: Sequence[dict]) -> list[str]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, write, print; exit code 1 where our own side stopped."""
     args = arguments(argv)
-    folder = args.out or (ROOT / "output" / "bench" if args.quick else report.RESULTS)
+    folder = report.folder_for(args.out, args.quick or args.peers is not None)
     results = []
     where = stamp()
     if not args.table:
@@ -94,6 +95,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if results:
         report.add_history(results, report.HISTORY if own else folder / "history.jsonl")
     shown = report.read_results(folder) if args.table else results
+    if not shown:
+        raise BenchError(f"no results in {folder}; leave out --table to measure")
     print(report.table(shown))
     if own:
         report.write_docs(report.read_results(folder))

@@ -108,9 +108,9 @@ def main(argv: list[str] | None = None) -> int:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(prog="python -m bench.growth", description=__doc__.splitlines()[0])
     parser.add_argument("--net", help="folder in models/ (default: voc-fcn8s; --quick: shapes-fcn8s)")
-    parser.add_argument("--sides", type=int, nargs="+", metavar="PIXELS")
-    parser.add_argument("--batches", type=int, nargs="+", metavar="N")
-    parser.add_argument("--runs", type=int, default=3, help="passes of each size that count")
+    parser.add_argument("--sides", type=report.runs, nargs="+", metavar="PIXELS")
+    parser.add_argument("--batches", type=report.runs, nargs="+", metavar="N")
+    parser.add_argument("--runs", type=report.runs, default=3, help="passes of each size that count")
     parser.add_argument("--quick", action="store_true", help="a small net, two sides, two batches, one run")
     parser.add_argument("--out", type=Path, default=os.environ.get("OUT") or None)
     args = parser.parse_args(argv)
@@ -120,7 +120,7 @@ def main(argv: list[str] | None = None) -> int:
     say_threads()
     sides = args.sides or ((32, 64) if args.quick else SIDES)
     batches, batch_side = args.batches or ((1, 2) if args.quick else BATCHES), 32 if args.quick else BATCH_SIDE
-    folder = args.out or (ROOT / "output" / "bench" if args.quick else report.RESULTS)
+    folder = report.folder_for(args.out, args.quick)
     runs = 1 if args.quick else args.runs
     with tempfile.TemporaryDirectory() as temporary:
         of_ours("bench.inputs", temporary, net)

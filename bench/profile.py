@@ -31,7 +31,7 @@ import caffe
 from bench import report
 from bench.inputs import MODELS, fill, with_input
 from bench.machine import stamp
-from bench.peers import ROOT, BenchError
+from bench.peers import BenchError
 from caffe.proto import caffe_pb2
 from caffe.tools.flops import flops
 from nets.prototxt import read_prototxt, write_prototxt
@@ -154,17 +154,25 @@ def plot(result: dict, path: Path) -> None:
     report.save(drawn, path)
 
 
+def _size(text: str) -> tuple[int, ...]:
+    sides = text.split("x")
+    if len(sides) != 2 or not all(side.isdecimal() and int(side) for side in sides):
+        raise argparse.ArgumentTypeError(f"got '{text}', want height and width, as 500x333")
+    return tuple(map(int, sides))
+
+
 def main(argv: list[str] | None = None) -> int:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(prog="python -m bench.profile", description=__doc__.splitlines()[0])
     parser.add_argument("net", metavar="NAME", help="folder in models/")
     parser.add_argument("--deploy", action="store_true", help="the net that is used, forward only")
-    parser.add_argument("--size", help="height x width (default: the net's own)")
-    parser.add_argument("--runs", type=int, default=5, help="of each layer; the best counts")
+    parser.add_argument("--size", type=_size, metavar="HxW", help="height x width (default: the net's own)")
+    parser.add_argument("--runs", type=report.runs, default=5, help="of each layer; the best counts")
     parser.add_argument("--quick", action="store_true", help="64x64, one run, small peaks")
     parser.add_argument("--out", type=Path, default=os.environ.get("OUT") or None)
     args = parser.parse_args(argv)
-    size = tuple(map(int, args.size.split("x"))) if args.size else (64, 64) if args.quick else None
+    size = args.size or ((64, 64) if args.quick else None)
+    folder = report.folder_for(args.out, args.quick)
     runs = 1 if args.quick else args.runs
     print(f"convolutions with {caffe.choose_threads()}", file=sys.stderr)
     net = build(args.net, args.deploy, size)
@@ -173,7 +181,6 @@ def main(argv: list[str] | None = None) -> int:
     name = f"profile-{args.net}{'-deploy' if args.deploy else ''}"
     result = {"name": name, "net": args.net, **stamp(), "peaks": peaks(runs, args.quick), "pass_ms": whole,
               "layers": rows}
-    folder = args.out or (ROOT / "output" / "bench" if args.quick else report.RESULTS)
     report.write_json(result, folder)
     plot(result, folder / f"{name}.png")
     print(text(result))

@@ -7,11 +7,12 @@ Not here: measuring (measure). All files are written whole.
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 
 from bench.measures import MEASURES
-from bench.peers import PEERS, ROOT
+from bench.peers import PEERS, ROOT, BenchError
 from data.whole import write_text, write_whole
 
 RESULTS = ROOT / "bench" / "results"
@@ -26,6 +27,20 @@ def write_json(result: dict, folder: Path) -> None:
     write_text(folder / f"{result['name']}.json", json.dumps(result, indent=1, ensure_ascii=False) + "\n")
 
 
+def folder_for(out: Path | None, partial: bool) -> Path:
+    """Return the folder for results, made before anything is measured; what is partial does not replace the record."""
+    found = out or (ROOT / "output" / "bench" if partial else RESULTS)
+    found.mkdir(parents=True, exist_ok=True)
+    return found
+
+
+def runs(text: str) -> int:
+    """Read a number of runs from the command line."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"got '{text}', want 1 or more")
+    return int(text)
+
+
 def write_result(result: dict, folder: Path) -> None:
     """Write one measure's JSON and plot."""
     write_json(result, folder)
@@ -36,7 +51,14 @@ def write_result(result: dict, folder: Path) -> None:
 def read_results(folder: Path) -> list[dict]:
     """Return the results that lie in a folder, in the order of the table."""
     paths = [folder / f"{measure.name}.json" for measure in MEASURES]
-    return [json.loads(path.read_text()) for path in paths if path.exists()]
+    return [_read(path) for path in paths if path.exists()]
+
+
+def _read(path: Path) -> dict:
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise BenchError(f"{path}: no JSON ({error}); delete it, or measure again") from None
 
 
 def add_history(results: list[dict], path: Path) -> None:

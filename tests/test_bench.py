@@ -193,3 +193,33 @@ def test_a_turn_is_a_pass_that_does_not_count_and_then_passes_for_a_while(second
     turns.round(0, counts=True)
     assert worker.passes == passes
     assert turns.parts["ours"] == [[0.5, 0.7]] and turns.runs["ours"] == [pytest.approx(0.6)]
+
+
+@pytest.mark.parametrize("out", ["/proc/x", "a-file/x"])
+def test_a_folder_that_cannot_be_made_is_said_before_anything_is_measured(out, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a-file").write_text("")
+    monkeypatch.setattr("bench.__main__.measured", lambda *_: pytest.fail("measured"))
+    with pytest.raises(OSError):
+        main(["forward", "--quick", "--out", out])
+
+
+def test_some_peers_alone_do_not_replace_the_record(monkeypatch, tmp_path):
+    monkeypatch.setattr(report, "ROOT", tmp_path)
+    assert report.folder_for(None, partial=True) == tmp_path / "output" / "bench"
+    assert report.folder_for(None, partial=False) == report.RESULTS
+
+
+def test_a_table_of_nothing_or_of_a_damaged_result_is_an_error(tmp_path):
+    with pytest.raises(BenchError, match="no results in"):
+        main(["--table", "--out", str(tmp_path)])
+    (tmp_path / "forward.json").write_text("{")
+    with pytest.raises(BenchError, match=r"forward\.json: no JSON"):
+        main(["--table", "--out", str(tmp_path)])
+
+
+@pytest.mark.parametrize("size", ["0x5", "64", "x", "1x2x3", "-1x2"])
+def test_a_profiles_size_is_two_numbers(size, capsys):
+    with pytest.raises(SystemExit):
+        profile.main(["shapes-fcn8s", f"--size={size}"])
+    assert f"got '{size}', want height and width" in capsys.readouterr().err

@@ -212,7 +212,7 @@ def test_an_image_for_which_memory_would_not_do_is_refused_with_a_remedy(project
     Image.new("RGB", (400, 100), RED).save("x.png")
     net = caffe.Net("models/tiny/deploy.prototxt", caffe.TEST)
     needed = memory.forward_bytes(net)
-    monkeypatch.setattr(infer, "free_bytes", lambda gpu: needed(50, 200) + 10 * 400 * 100)
+    monkeypatch.setattr(infer, "free_bytes", lambda gpu: needed(50, 200) + infer.PAINTED * 400 * 100)
     assert infer.main(["x.png"]) == 1
     assert "400 x 100 pixels need about" in (err := capsys.readouterr().err)
     assert err.strip().endswith("--max-side 200 would do") or "--max-side 201 would do" in err

@@ -29,6 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
     (IsADirectoryError(errno.EISDIR, "Is a directory", "a.png"), 1,
      "error: a.png: Is a directory; want a file where a folder is; choose another name"),
     (MemoryError(), 1, "error: out of memory"),
+    (MemoryError("the net takes 9 GB"), 1, "error: the net takes 9 GB"),
     (KeyboardInterrupt(), 130, "error: interrupted"),
     (KeyError("x"), 70, "error: KeyError: 'x' (a fault of the program; FCN_TRACEBACK=1 shows where)"),
 ])
