@@ -22,6 +22,7 @@ from .layer import Layer
 TORCH_SPATIAL_AXES = 3  # what torch's kernels serve
 NARROW = 8  # channels, and
 LARGE = 1 << 14  # pixels, from which the CPU's vectors fill better with channels last
+COPIED = 1 << 22  # values, up to which leaving out columns gains more than the copy costs; rows need none
 
 
 class BaseConvolutionLayer(Layer):
@@ -210,7 +211,7 @@ class BaseConvolutionLayer(Layer):
         if self.transposed or not 0 < self.num_spatial_axes <= TORCH_SPATIAL_AXES:
             return dy, None
         pad = list(self.pad)
-        for i in range(self.num_spatial_axes):
+        for i in range(self.num_spatial_axes if dy.numel() <= COPIED else 1):
             beyond = pad[i] - self.dilation[i] * (self.kernel[i] - 1)
             if beyond > 0 and self.stride[i] == 1:
                 dy = dy.narrow(2 + i, beyond, dy.shape[2 + i] - 2 * beyond)
