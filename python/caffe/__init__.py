@@ -26,11 +26,11 @@ from ._caffe.common import (
 from ._caffe.errors import CaffeError, LayerError, NetError, ProtoError, SolverError
 from ._caffe.layer import Layer
 from ._caffe.layer_factory import layer_type_list
+from ._caffe.layers.base.torch_layer import register_torch_layer
 from ._caffe.log import init_log, log
-from ._caffe.parallel import NCCL, has_nccl
+from ._caffe.solvers.parallel import NCCL, has_nccl
 from ._caffe.threads import choose as choose_threads
 from ._caffe.timer import Timer
-from ._caffe.torch_layer import register_torch_layer
 from .classifier import Classifier
 from .detector import Detector
 from .net_spec import NetSpec, layers, params, to_proto

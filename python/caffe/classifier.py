@@ -17,7 +17,7 @@ import numpy as np
 from . import io
 from ._caffe.common import TEST
 from ._caffe.errors import NetError
-from ._caffe.net import Net
+from ._caffe.net.net import Net
 
 
 def input_transformer(net: Net, mean: np.ndarray | None, input_scale: float | None, raw_scale: float | None,

@@ -2,7 +2,7 @@
 
 In:   a file of weights, the name of another; a prototxt where the result shall be checked against a net.
 Out:  the other file, whole or not at all; the deploy prototxt of a net that came from torchvision.
-Not here: how keys are made (_caffe/convert_names.py, convert_torchvision.py), downloads, HDF5.
+Not here: how keys are made (_caffe/convert/names.py, torchvision.py), downloads, HDF5.
 Run:  python -m caffe.convert IN OUT [--net PROTOTXT]
 """
 
@@ -15,8 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from ._caffe import log
-from ._caffe.caffemodel import LayerBlobs, read_layers
-from ._caffe.convert_files import (
+from ._caffe.convert.files import (
     CAFFEMODEL,
     NPZ,
     PTH,
@@ -28,10 +27,11 @@ from ._caffe.convert_files import (
     write_npz,
     write_state_dict,
 )
-from ._caffe.convert_names import NAMINGS, Naming, fcn_variant, without_fixed_scales
-from ._caffe.convert_net import numbers, write_caffemodel
-from ._caffe.convert_torchvision import ARCHITECTURES, IMAGES, Architecture
+from ._caffe.convert.names import NAMINGS, Naming, fcn_variant, without_fixed_scales
+from ._caffe.convert.net import numbers, write_caffemodel
+from ._caffe.convert.torchvision import ARCHITECTURES, IMAGES, Architecture
 from ._caffe.errors import CaffeError, ProtoError
+from ._caffe.files.caffemodel import LayerBlobs, read_layers
 
 __all__ = ["Conversion", "FORMS", "convert", "form_of", "main"]
 

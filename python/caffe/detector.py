@@ -16,7 +16,7 @@ import numpy as np
 
 from . import io
 from ._caffe.common import TEST
-from ._caffe.net import Net
+from ._caffe.net.net import Net
 from .classifier import input_transformer
 
 

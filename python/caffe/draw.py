@@ -17,7 +17,7 @@ from typing import Any
 
 from caffe.proto import caffe_pb2
 
-from ._caffe.caffemodel_writer import atomic_write
+from ._caffe.files.caffemodel_writer import atomic_write
 
 LAYER_STYLE_DEFAULT = {"shape": "record", "fillcolor": "#6495ED", "style": "filled"}
 NEURON_LAYER_STYLE = {"shape": "record", "fillcolor": "#90EE90", "style": "filled"}

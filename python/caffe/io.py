@@ -76,7 +76,7 @@ def datum_to_array(datum: Any) -> np.ndarray:
     The label is not in it. ValueError: another number of values than its shape says; RuntimeError: no image.
     """
     if datum.encoded:  # Caffe fails here
-        from caffe._caffe.datum import decode_image
+        from caffe._caffe.data.datum import decode_image
         return decode_image(datum.data)
     shape = (datum.channels, datum.height, datum.width)
     if len(datum.data):
@@ -205,7 +205,7 @@ def load_image(filename: str | os.PathLike[str], color: bool = True) -> np.ndarr
     Raises:
         OSError: no such file, no image, or only part of one; names the file.
     """
-    from ._caffe.datum import UNREADABLE, Image
+    from ._caffe.data.datum import UNREADABLE, Image
 
     try:
         with Image.open(filename) as opened:

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from caffe._caffe import autotune, base_convolution, common
-from caffe._caffe.autotune import RUNS, SIZES, SIZES_AT_ONCE, Search
+from caffe._caffe import common
+from caffe._caffe.kernels import autotune
+from caffe._caffe.kernels.autotune import RUNS, SIZES, SIZES_AT_ONCE, Search
+from caffe._caffe.layers.base import base_convolution
 from tests.caffe.gradient_checker import backward, forward, make_layer
 
 cudnn = torch.backends.cudnn

@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import caffe
-from caffe._caffe import caffemodel
 from caffe._caffe.errors import ProtoError
-from caffe._caffe.insert_splits import insert_splits
-from caffe._caffe.net_filter import filter_net
-from caffe._caffe.proto_text import parse_text
-from caffe._caffe.upgrade_proto import upgrade_net
-from caffe._caffe.wire import varint
+from caffe._caffe.files import caffemodel
+from caffe._caffe.files.proto_text import parse_text
+from caffe._caffe.files.upgrade_proto import upgrade_net
+from caffe._caffe.files.wire import varint
+from caffe._caffe.net.filter import filter_net
+from caffe._caffe.net.insert_splits import insert_splits
 from caffe.proto import caffe_pb2
 from tests.reference import record_files
 

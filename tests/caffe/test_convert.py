@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import caffe
-from caffe._caffe.caffemodel import read_layers, write_net
+from caffe._caffe.files.caffemodel import read_layers, write_net
 from caffe.convert import convert, main
 from caffe.proto import caffe_pb2
 from nets.prototxt import write_prototxt

@@ -99,7 +99,7 @@ def test_weights_that_came_from_caffe_stay_as_they_are(tmp_path):
 
 
 def test_the_published_vgg16_has_the_zoos_layers():
-    from caffe._caffe.convert_torchvision import ARCHITECTURES
+    from caffe._caffe.convert.torchvision import ARCHITECTURES
 
     keys = ARCHITECTURES["torchvision-vgg16"].keys()
     assert len(keys) == 32 and keys[0] == "features.0.weight" and keys[-1] == "classifier.6.bias"

@@ -7,10 +7,12 @@ import pytest
 import torch
 
 import caffe
-from caffe._caffe import base_convolution, bf16, common, kept, products, strips, written
-from caffe._caffe.products import Window
+from caffe._caffe import common
+from caffe._caffe.kernels import bf16, in_place, matmul, scratch, strips
+from caffe._caffe.kernels.matmul import Window
+from caffe._caffe.layers.base import base_convolution
 
-has_kernel = pytest.mark.skipif(not written._HAS_KERNEL, reason="this torch has no kernel that writes into a tensor")
+has_kernel = pytest.mark.skipif(not in_place._HAS_KERNEL, reason="this torch has no kernel that writes into a tensor")
 LAST = torch.channels_last
 THREE = Window([3, 3], [1, 1], [1, 1], [1, 1])
 WINDOWS = [Window([3, 2], [1, 1], [0, 0], [1, 1]), Window([2, 3], [2, 1], [1, 2], [2, 1]),
@@ -37,62 +39,62 @@ def close(got, want):
 @pytest.mark.parametrize(("n", "layout"), [(1, LAST), (3, LAST), (1, torch.contiguous_format)])
 def test_a_product_gives_the_convolution_and_adds_the_weights_gradient(window, n, layout):
     x, dy, y, dx, weight, bias, dw = tensors(window, n, layout)
-    assert products.serves(window, weight, x, y)
+    assert matmul.serves(window, weight, x, y)
     out, back, gradient = torch.full_like(y, 9), torch.full_like(dx, 9), torch.ones_like(weight)
-    products.convolve(window, x, weight, bias, out)
-    products.data_gradient(window, dy, weight, back)
-    products.add_weight_gradient(window, dy, x, gradient)
+    matmul.convolve(window, x, weight, bias, out)
+    matmul.data_gradient(window, dy, weight, back)
+    matmul.add_weight_gradient(window, dy, x, gradient)
     close(out, y)
     close(back, dx)
     close(gradient, dw + 1)
-    products.convolve(window, x, weight, None, out)
+    matmul.convolve(window, x, weight, None, out)
     close(out, y - bias.view(-1, 1, 1))
 
 
 def test_products_are_left_alone_where_they_cannot_be_viewed_or_do_not_pay():
     window = WINDOWS[0]
     x, _, y, _, weight, _, _ = tensors(window, 2, torch.contiguous_format)
-    assert not products.serves(window, weight, x, y), "two items in Caffe's order are no matrix"
+    assert not matmul.serves(window, weight, x, y), "two items in Caffe's order are no matrix"
     x, _, y, _, weight, _, _ = tensors(window, 1, LAST)
-    assert not products.serves(window, weight[:4], x, y[:, :4].contiguous(memory_format=LAST)), "windows outweigh it"
+    assert not matmul.serves(window, weight[:4], x, y[:, :4].contiguous(memory_format=LAST)), "windows outweigh it"
 
 
 @has_kernel
 @pytest.mark.parametrize("window", [WINDOWS[0], WINDOWS[1], THREE._replace(group=4)], ids=str)
 def test_written_is_bitwise_the_usual_kernel(window, monkeypatch):
-    monkeypatch.setattr(written, "LARGE", 1)
+    monkeypatch.setattr(in_place, "LARGE", 1)
     torch.manual_seed(1)
     x, weight, bias = torch.randn(2, 16, 20, 24), torch.randn(32, 16 // window.group, *window.kernel), torch.randn(32)
     y = torch.convolution(x.contiguous(memory_format=LAST), weight, bias, window.stride, window.pad, window.dilation,
                           False, [0, 0], window.group)
     out = torch.full_like(y, float("nan"), memory_format=LAST)
-    assert written.serves(window, weight, x, out) and not written.serves(window, weight, x, out.contiguous())
-    written.convolve(window, x, weight, bias, out)
+    assert in_place.serves(window, weight, x, out) and not in_place.serves(window, weight, x, out.contiguous())
+    in_place.convolve(window, x, weight, bias, out)
     assert torch.equal(out, y)
 
 
 @has_kernel
 @pytest.mark.parametrize("window", [THREE, Window([3, 2], [2, 1], [4, 0], [1, 1])], ids=str)
 def test_written_data_gradient(window, monkeypatch):
-    monkeypatch.setattr(written, "LARGE", 1)
+    monkeypatch.setattr(in_place, "LARGE", 1)
     torch.manual_seed(2)
     x, weight = torch.randn(2, 6, 9, 8, requires_grad=True), torch.randn(10, 6, *window.kernel)
     y = torch.nn.functional.conv2d(x, weight, None, 1, window.pad, window.dilation)
     dy = torch.randn_like(y)
     want = torch.autograd.grad(y, x, dy)[0]
     out = torch.full_like(want, float("nan")).contiguous(memory_format=LAST)
-    assert written.serves_data_gradient(window, weight, out, dy)
-    written.data_gradient(window, dy, weight, out)
+    assert in_place.serves_data_gradient(window, weight, out, dy)
+    in_place.data_gradient(window, dy, weight, out)
     close(out, want)
 
 
 @has_kernel
 @pytest.mark.parametrize("change", [{"stride": [2, 1]}, {"pad": [100, 100]}, {"group": 2}], ids=str)
 def test_other_data_gradients_are_not_written(change, monkeypatch):
-    monkeypatch.setattr(written, "LARGE", 1)
+    monkeypatch.setattr(in_place, "LARGE", 1)
     out, weight = torch.zeros(1, 4, 8, 8).contiguous(memory_format=LAST), torch.zeros(4, 4, 3, 3)
-    assert written.serves_data_gradient(THREE, weight, out, out)
-    assert not written.serves_data_gradient(THREE._replace(**change), weight, out, out)
+    assert in_place.serves_data_gradient(THREE, weight, out, out)
+    assert not in_place.serves_data_gradient(THREE._replace(**change), weight, out, out)
 
 
 NET = """
@@ -115,10 +117,10 @@ def test_a_net_gives_the_same_whichever_way_it_convolves(precision, monkeypatch,
     monkeypatch.setattr(common._state, "precision", precision)
     found = []
     for ways in (True, False):
-        monkeypatch.setattr(written, "LARGE", 1 if ways else 1 << 60)
+        monkeypatch.setattr(in_place, "LARGE", 1 if ways else 1 << 60)
         with monkeypatch.context() as patch:
             if not ways:
-                patch.setattr(products, "serves", lambda *_: False)
+                patch.setattr(matmul, "serves", lambda *_: False)
             found.append(run(tmp_path / "net.prototxt"))
     bound = 1e-5 if precision == "fp32" else 2e-2
     for one, other in zip(*found, strict=True):
@@ -140,7 +142,7 @@ def run(path) -> list[np.ndarray]:
 
 @pytest.mark.skipif(not common.has_bf16(), reason="this CPU has no bf16")
 def test_copies_in_bf16_stand_as_their_source_in_kept_memory():
-    kept.forget()
+    scratch.forget()
     large = torch.randn(2, 3, 4, 5).contiguous(memory_format=LAST)
     first = bf16.copy("x", large)
     assert torch.equal(first, large.to(torch.bfloat16)) and first.stride() == large.stride()
@@ -148,15 +150,15 @@ def test_copies_in_bf16_stand_as_their_source_in_kept_memory():
     assert second.data_ptr() == first.data_ptr() and torch.equal(second, large[:1].to(torch.bfloat16))
     assert bf16.copy("y", large).data_ptr() != first.data_ptr()
     assert torch.equal(bf16.copy("x", large[:, :, 1:]), large[:, :, 1:].to(torch.bfloat16))
-    kept.forget()
+    scratch.forget()
 
 
 def test_the_weight_gradient_of_products_in_bf16(monkeypatch):
-    monkeypatch.setattr(products, "PART", 16)
+    monkeypatch.setattr(matmul, "PART", 16)
     window = WINDOWS[0]
     x, dy, _, _, weight, _, dw = tensors(window, 1, LAST)
     gradient = torch.ones_like(weight)
-    products.add_weight_gradient(window, dy.bfloat16(), x.bfloat16(), gradient)
+    matmul.add_weight_gradient(window, dy.bfloat16(), x.bfloat16(), gradient)
     assert float((gradient - 1 - dw).abs().max() / dw.abs().max()) < 1e-2
 
 
@@ -230,7 +232,7 @@ def test_where_the_kernel_in_bf16_errs_the_weight_gradient_is_float32(shape, opt
 @pytest.mark.parametrize(("precision", "strip_by_strip"), [("fp32", 0), ("bf16", 1)])
 def test_a_layer_sums_its_weight_gradient_in_strips(precision, strip_by_strip, monkeypatch, tmp_path):
     monkeypatch.setattr(strips, "LARGE", 1)
-    monkeypatch.setattr(products, "serves", lambda *_: False)
+    monkeypatch.setattr(matmul, "serves", lambda *_: False)
     monkeypatch.setattr(common._state, "precision", precision)
     ran, add = [], strips.add_weight_gradient
     monkeypatch.setattr(strips, "add_weight_gradient", lambda *args: (ran.append(1), add(*args)))

@@ -11,9 +11,9 @@ import torch
 
 import caffe
 from caffe._caffe import common
-from caffe._caffe.products import Window
-from caffe._caffe.winograd import learning, tiles, ways
-from caffe._caffe.winograd.cook_toom import transforms
+from caffe._caffe.kernels.matmul import Window
+from caffe._caffe.kernels.winograd import learning, tiles, ways
+from caffe._caffe.kernels.winograd.cook_toom import transforms
 
 NONE = ((0, 0), (0, 0))
 SIZES = [(20, 31, NONE), (17, 23, ((1, 1), (1, 1))), (9, 90, ((2, 0), (0, 3))), (7, 7, ((3, 2), (1, 6))),

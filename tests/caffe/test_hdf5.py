@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import caffe
-from caffe._caffe import hdf5_files
+from caffe._caffe.files import hdf5_files
 from tests.bvlc import run_bvlc
 
 NET = """

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import caffe
-from caffe._caffe import caffemodel, wire
+from caffe._caffe.files import caffemodel, wire
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = ("pickle", "cPickle", "yaml", "marshal", "shelve", "dill", "joblib")

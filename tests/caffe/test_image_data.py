@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 import caffe
-from caffe._caffe.image_files import read_image, resize
-from caffe._caffe.image_lists import split_line
+from caffe._caffe.data.image_files import read_image, resize
+from caffe._caffe.data.image_lists import split_line
 from caffe.proto import caffe_pb2
 from tests.caffe.two_caffes import both, ours
 

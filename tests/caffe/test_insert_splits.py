@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from caffe._caffe.errors import NetError
-from caffe._caffe.insert_splits import insert_splits
-from caffe._caffe.proto_text import parse_text
+from caffe._caffe.files.proto_text import parse_text
+from caffe._caffe.net.insert_splits import insert_splits
 from caffe.proto import caffe_pb2
 
 

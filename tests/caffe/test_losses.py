@@ -12,8 +12,9 @@ import torch
 
 import caffe
 from caffe import SolverError
-from caffe._caffe import common, losses
-from caffe._caffe.losses import Losses
+from caffe._caffe import common
+from caffe._caffe.solvers import losses
+from caffe._caffe.solvers.losses import Losses
 
 NET = """layer { name: "in" type: "DummyData" top: "x" top: "y" dummy_data_param { shape { dim: 4 dim: 3 }
   shape { dim: 4 dim: 2 } data_filler { type: "gaussian" std: 1 } data_filler { type: "uniform" } } }

@@ -7,7 +7,7 @@ import pytest
 from google.protobuf import text_format
 
 from caffe._caffe.errors import SolverError
-from caffe._caffe.lr_policy import POLICIES, check, learning_rate
+from caffe._caffe.solvers.lr_policy import POLICIES, check, learning_rate
 from caffe.proto import caffe_pb2
 from tests.reference import record_lr
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from caffe._caffe.errors import NetError
-from caffe._caffe.net_filter import filter_net, state_meets_rule
-from caffe._caffe.proto_text import parse_text
+from caffe._caffe.files.proto_text import parse_text
+from caffe._caffe.net.filter import filter_net, state_meets_rule
 from caffe.proto import caffe_pb2
 
 

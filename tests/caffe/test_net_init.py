@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import caffe
-from caffe._caffe import caffemodel
+from caffe._caffe.files import caffemodel
 from tests.bvlc import run_bvlc
 from tests.caffe.net_cases import CASES, CHAIN, DATA, LOSS, TWO, dummy, full, layer
 from tests.reference import record_net

@@ -11,8 +11,8 @@ from google.protobuf import text_format
 
 import caffe
 from caffe._caffe.errors import SolverError
-from caffe._caffe.fix_crop import fix_crop
-from caffe._caffe.upgrade_proto import upgrade_net
+from caffe._caffe.files.upgrade_proto import upgrade_net
+from caffe._caffe.net.fix_crop import fix_crop
 from caffe.proto import caffe_pb2
 from caffe.tools import upgrade
 

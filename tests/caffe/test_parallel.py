@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 import caffe
-from caffe._caffe import common, process_group
+from caffe._caffe import common
+from caffe._caffe.solvers import process_group
 
 ROOT = Path(__file__).resolve().parents[2]
 NET = """

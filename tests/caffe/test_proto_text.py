@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from caffe._caffe.errors import ProtoError
-from caffe._caffe.proto_text import parse_text, read_net_param_from_text, read_solver_param
+from caffe._caffe.files.proto_text import parse_text, read_net_param_from_text, read_solver_param
 from caffe.proto import caffe_pb2
 from tests.reference import record_files
 

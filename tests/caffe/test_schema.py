@@ -12,8 +12,8 @@ import sys
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, text_format
 
-from caffe._caffe.proto_pool import build_file
-from caffe._caffe.schema import SCHEMA
+from caffe._caffe.files.proto_pool import build_file
+from caffe._caffe.files.schema import SCHEMA
 from caffe.proto import caffe_pb2
 from tests.bvlc import run_bvlc
 

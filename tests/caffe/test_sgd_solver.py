@@ -115,7 +115,7 @@ def test_apply_update_counts_and_leaves_the_update_in_the_diff():
 def test_large_parameters_are_updated_in_pieces_as_whole_ones(monkeypatch):
     text = record_solver.CASES["fcn"]
     whole = record_solver.train(caffe, np, {"fcn": text})
-    monkeypatch.setattr("caffe._caffe.sgd_solver._CACHE", 7)
+    monkeypatch.setattr("caffe._caffe.solvers.sgd_solver._CACHE", 7)
     pieces = record_solver.train(caffe, np, {"fcn": text})
     for key in whole:
         np.testing.assert_array_equal(pieces[key], whole[key], err_msg=key)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from caffe._caffe import solver_log
+from caffe._caffe.solvers import training_log
 
 
 def test_speed_counts_from_display_to_display(monkeypatch):
     now = [100.0]
-    monkeypatch.setattr(solver_log.time, "monotonic", lambda: now[0])
-    timer = solver_log.IterationTimer()
+    monkeypatch.setattr(training_log.time, "monotonic", lambda: now[0])
+    timer = training_log.IterationTimer()
     timer.start(0)
     assert timer.lap(0) == (0, 0)  # Caffe: whatever lay in memory
     for iteration in range(1, 20):  # step(1) in a loop, a display every 20

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import caffe
-from caffe._caffe.solver import NONE, SNAPSHOT, STOP
+from caffe._caffe.solvers.solver import NONE, SNAPSHOT, STOP
 from caffe.tools import benchmark, flags, flops, progress, signals
 from caffe.tools.command import main
 from tests.caffe import tool_nets

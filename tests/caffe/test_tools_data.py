@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 import caffe
-from caffe._caffe.database_writer import DatabaseWriter
+from caffe._caffe.data.database_writer import DatabaseWriter
 from caffe.proto import caffe_pb2
 from caffe.tools import compute_image_mean, convert_imageset, extract_features
 from tests.bvlc import run_bvlc
@@ -162,7 +162,7 @@ def test_a_writer_that_is_stopped_leaves_no_database(folder):
 
 
 def test_a_database_grows_beyond_its_map(folder, monkeypatch):
-    monkeypatch.setattr("caffe._caffe.database_writer._MAP_SIZE", 1 << 16)
+    monkeypatch.setattr("caffe._caffe.data.database_writer._MAP_SIZE", 1 << 16)
     with DatabaseWriter("db") as database:
         for i in range(1500):
             database.put(b"%08d" % i, bytes([i % 256]) * 1000)

@@ -12,7 +12,7 @@ from google.protobuf import text_format
 from PIL import Image
 
 import caffe
-from caffe._caffe.image_files import read_image, resize
+from caffe._caffe.data.image_files import read_image, resize
 from caffe.proto import caffe_pb2
 from caffe.tools import download_model_binary, resize_and_crop_images, summarize, upgrade
 from tests.bvlc import run_bvlc

@@ -56,7 +56,8 @@ def test_classify_a_folder_is_what_the_classifier_gives(folder):
 
 
 def test_classify_one_image_of_a_npy_and_a_binaryproto_mean(folder):
-    caffe._caffe.caffemodel_writer.write_blob("mean.binaryproto", np.full((1, 3, 8, 8), 100, np.float32), legacy=True)
+    mean = np.full((1, 3, 8, 8), 100, np.float32)
+    caffe._caffe.files.caffemodel_writer.write_blob("mean.binaryproto", mean, legacy=True)
     np.save("in.npy", np.stack([caffe.io.load_image("pictures/a.png")]))
     options = [*NET, "--center_only", "--mean_file", "mean.binaryproto"]
     assert classify.main(["in.npy", "one.npy", *options]) == 0

@@ -13,7 +13,8 @@ import torch
 
 import caffe
 from caffe import layers as L  # noqa: N812
-from caffe._caffe import layer_factory, own_fields, proto_pool
+from caffe._caffe import layer_factory
+from caffe._caffe.files import own_fields, proto_pool
 from caffe.proto import caffe_pb2
 from tests.caffe.net_cases import dummy, full, layer
 

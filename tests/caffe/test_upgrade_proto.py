@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from caffe._caffe.errors import ProtoError
-from caffe._caffe.proto_text import parse_text, read_net_param_from_text
-from caffe._caffe.upgrade_proto import (
+from caffe._caffe.files.proto_text import parse_text, read_net_param_from_text
+from caffe._caffe.files.upgrade_proto import (
     upgrade_net,
     upgrade_snapshot_prefix,
     upgrade_solver,
     v1_layer_type,
 )
-from caffe._caffe.upgrade_v0 import V0_TYPES
+from caffe._caffe.files.upgrade_v0 import V0_TYPES
 from caffe.proto import caffe_pb2
 from tests.bvlc import run_bvlc
 

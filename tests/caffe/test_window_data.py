@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 import caffe
-from caffe._caffe.windows import Window, place
+from caffe._caffe.data.windows import Window, place
 from caffe.proto import caffe_pb2
 from tests.caffe.two_caffes import both, ours
 

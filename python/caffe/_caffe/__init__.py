@@ -20,16 +20,16 @@ _HOMES = {
     "common": ("set_device", "set_mode_cpu", "set_mode_gpu", "set_multiprocess", "set_random_seed",
                "set_solver_count", "set_solver_rank", "solver_count", "solver_rank"),
     "log": ("init_log",),
-    "parallel": ("NCCL", "has_nccl"),
+    "solvers.parallel": ("NCCL", "has_nccl"),
     "timer": ("Timer",),
     "blob": ("Blob", "BlobVec"),
     "layer": ("Layer",),
     "layer_factory": ("layer_type_list",),
-    "net": ("Net",),
-    "solver": ("Solver",),
-    "sgd_solver": ("SGDSolver",),
-    "update_rules": ("AdaDeltaSolver", "AdaGradSolver", "AdamSolver", "NesterovSolver", "RMSPropSolver"),
-    "solver_factory": ("get_solver",),
+    "net.net": ("Net",),
+    "solvers.solver": ("Solver",),
+    "solvers.sgd_solver": ("SGDSolver",),
+    "solvers.update_rules": ("AdaDeltaSolver", "AdaGradSolver", "AdamSolver", "NesterovSolver", "RMSPropSolver"),
+    "solvers.factory": ("get_solver",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 _MESSAGES = ("LayerParameter", "SolverParameter")

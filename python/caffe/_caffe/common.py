@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterator
 
 import torch
 
-from . import autotune, kept, log
+from . import log
 from .errors import CaffeError
+from .kernels import autotune, scratch
 from .rng import RNG
 
 TRAIN = 0
@@ -126,7 +127,7 @@ def set_precision(precision: str) -> None:
                          "BF16, or AMX) nor on a GPU; stay with 'fp32'")
     if precision != _state.precision:
         log.info(f"Precision of convolutions: {precision}", "common.py:1")
-    kept.forget()
+    scratch.forget()
     _state.precision = precision
 
 

@@ -13,9 +13,9 @@ from typing import Any, NoReturn
 
 from . import common
 from .blob import Blob, BlobVec
-from .blobproto import decode_blob
 from .errors import LayerError
-from .wire import WireError
+from .files.blobproto import decode_blob
+from .files.wire import WireError
 
 
 class Layer:

@@ -20,7 +20,7 @@ from . import common
 from .errors import CaffeError, OutOfMemory
 
 if TYPE_CHECKING:
-    from .net_init import Wiring
+    from .net.build import Wiring
 
 LARGE = 1 << 20  # values of a blob from which it is checked by itself
 _CGROUP = Path("/sys/fs/cgroup")

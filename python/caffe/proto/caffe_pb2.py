@@ -1,14 +1,14 @@
 """Message classes, enums and enum values of Caffe's schema, under the names of generated code.
 
-In:   the classes that caffe._caffe.proto_pool builds.
+In:   the classes that caffe._caffe.files.proto_pool builds.
 Out:  NetParameter, LayerParameter, ... ; Phase, TRAIN, TEST; DESCRIPTOR.
-Not here: the schema (caffe/_caffe/schema.py); there is no generated code and no protoc.
+Not here: the schema (caffe/_caffe/files/schema.py); there is no generated code and no protoc.
 """
 
 from typing import Any
 
-from .._caffe import proto_pool
-from .._caffe.proto_pool import ENUMS, MESSAGES
+from .._caffe.files import proto_pool
+from .._caffe.files.proto_pool import ENUMS, MESSAGES
 
 DESCRIPTOR: Any = None
 

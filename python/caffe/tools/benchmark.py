@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from .._caffe import common, log
-from .._caffe.net import Net
+from .._caffe.net.net import Net
 from . import gpus
 from .brew import stages
 from .flops import flops

@@ -2,7 +2,7 @@
 
 In:   options of the tool `caffe`.
 Out:  Caffe's log lines; snapshots of a training.
-Not here: the loop of a training (_caffe.solver), signals, the progress line.
+Not here: the loop of a training (_caffe.solvers.solver), signals, the progress line.
 Source: BVLC tools/caffe.cpp.
 """
 
@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from .._caffe import common, log
-from .._caffe.net import Net
-from .._caffe.proto_text import read_solver_param
-from .._caffe.solver import Solver
-from .._caffe.solver_factory import solver_of
-from .._caffe.solver_log import output_values
+from .._caffe.files.proto_text import read_solver_param
+from .._caffe.net.net import Net
+from .._caffe.solvers.factory import solver_of
+from .._caffe.solvers.solver import Solver
+from .._caffe.solvers.training_log import output_values
 from . import gpus
 from .progress import Progress
 from .signals import SignalActions

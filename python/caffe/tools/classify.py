@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .._caffe.caffemodel_writer import atomic_write
+from .._caffe.files.caffemodel_writer import atomic_write
 from ..classifier import Classifier
 from ..io import load_image
 from .entry import tool

@@ -2,7 +2,7 @@
 
 In:   compute_image_mean [FLAGS] INPUT_DB [OUTPUT_FILE].
 Out:  a binaryproto, byte for byte as genuine Caffe's; the mean of each channel on stderr.
-Not here: reading records (_caffe.database), Datums (_caffe.datum).
+Not here: reading records (_caffe.data.database), Datums (_caffe.data.datum).
 Source: BVLC tools/compute_image_mean.cpp.
 """
 
@@ -14,11 +14,11 @@ from google.protobuf.message import DecodeError
 from caffe.proto import caffe_pb2
 
 from .._caffe import log
-from .._caffe.caffemodel_writer import write_blob
-from .._caffe.database import Cursor
-from .._caffe.datum import datum_array
+from .._caffe.data.database import Cursor
+from .._caffe.data.datum import datum_array
+from .._caffe.data.leveldb import CURSORS, LevelDBCursor
 from .._caffe.errors import CaffeError
-from .._caffe.leveldb import CURSORS, LevelDBCursor
+from .._caffe.files.caffemodel_writer import write_blob
 from .entry import tool
 from .flags import Flag, Help, parse, show_help
 from .progress import Progress

@@ -2,7 +2,7 @@
 
 In:   convert_imageset [FLAGS] ROOTFOLDER/ LISTFILE DB_NAME; each line of the list: a path, a blank, a number.
 Out:  an LMDB or LevelDB with the keys and Datums that genuine Caffe writes.
-Not here: reading images (_caffe.image_files), the database (_caffe.database_writer).
+Not here: reading images (_caffe.data.image_files), the database (_caffe.data.database_writer).
 Source: BVLC tools/convert_imageset.cpp, util/io.cpp (ReadImageToDatum).
 """
 
@@ -19,10 +19,10 @@ from PIL import Image
 from caffe.proto import caffe_pb2
 
 from .._caffe import common, log
-from .._caffe.database_writer import DatabaseWriter
+from .._caffe.data.database_writer import DatabaseWriter
+from .._caffe.data.image_files import read_image
+from .._caffe.data.image_lists import read_list
 from .._caffe.errors import CaffeError
-from .._caffe.image_files import read_image
-from .._caffe.image_lists import read_list
 from .entry import tool
 from .flags import Flag, Help, parse, show_help
 from .progress import Progress

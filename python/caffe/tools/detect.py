@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from .._caffe.caffemodel_writer import atomic_write
+from .._caffe.files.caffemodel_writer import atomic_write
 from ..detector import Detector
 from .entry import tool
 from .images_in import add_options, keywords

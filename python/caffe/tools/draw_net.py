@@ -10,7 +10,7 @@ import argparse
 
 from .. import draw
 from .._caffe.common import TEST, TRAIN
-from .._caffe.proto_text import read_net_param_from_text
+from .._caffe.files.proto_text import read_net_param_from_text
 from .entry import tool
 
 PHASES = {"TRAIN": TRAIN, "TEST": TEST, "ALL": None}

@@ -16,8 +16,8 @@ from caffe.proto import caffe_pb2
 
 from .._caffe import common, log
 from .._caffe.blob import Blob
-from .._caffe.database_writer import DatabaseWriter
-from .._caffe.net import Net
+from .._caffe.data.database_writer import DatabaseWriter
+from .._caffe.net.net import Net
 from . import gpus
 from .entry import tool
 from .flags import Help, parse, show_help

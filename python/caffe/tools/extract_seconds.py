@@ -14,7 +14,7 @@ import os
 import re
 from collections.abc import Sequence
 
-from .._caffe.caffemodel_writer import atomic_write
+from .._caffe.files.caffemodel_writer import atomic_write
 from .entry import tool
 
 _STAMP = re.compile(r"[IWEF](\d{4})?(\d\d)(\d\d) (\d\d):(\d\d):(\d\d)\.(\d{1,6})")

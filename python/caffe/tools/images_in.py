@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .._caffe.caffemodel import read_blob
+from .._caffe.files.caffemodel import read_blob
 from . import gpus
 
 

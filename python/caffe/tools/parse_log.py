@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from .._caffe.caffemodel_writer import atomic_write
+from .._caffe.files.caffemodel_writer import atomic_write
 from .entry import tool
 from .extract_seconds import Clock, log_year, read_lines, start_time
 

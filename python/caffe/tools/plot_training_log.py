@@ -12,7 +12,7 @@ import argparse
 import os
 from collections.abc import Sequence
 
-from .._caffe.caffemodel_writer import atomic_write
+from .._caffe.files.caffemodel_writer import atomic_write
 from .entry import tool
 from .parse_log import Row, parse_log
 

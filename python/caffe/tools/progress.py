@@ -2,7 +2,7 @@
 
 In:   iterations done, now and then.
 Out:  one line on stderr that is drawn over again; log lines pass above it. Nothing where stderr is no terminal.
-Not here: what is logged (_caffe.log, solver_log).
+Not here: what is logged (_caffe.log, training_log).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 In:   --input a text file with a path on each line; --input_folder and --output_folder, put before it.
 Out:  images under the same names in the output folder.
-Not here: reading and resizing (_caffe.image_files).
+Not here: reading and resizing (_caffe.data.image_files).
 Source: BVLC tools/extra/resize_and_crop_images.py, for behaviour; that one runs on a cluster by MapReduce.
 """
 
@@ -18,9 +18,9 @@ import numpy as np
 from PIL import Image
 
 from .._caffe import log
-from .._caffe.caffemodel_writer import atomic_write
+from .._caffe.data.image_files import read_image, resize
 from .._caffe.errors import CaffeError
-from .._caffe.image_files import read_image, resize
+from .._caffe.files.caffemodel_writer import atomic_write
 from .entry import tool
 from .progress import Progress
 

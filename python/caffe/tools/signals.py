@@ -11,7 +11,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from .._caffe.solver import NONE, SNAPSHOT, STOP
+from .._caffe.solvers.solver import NONE, SNAPSHOT, STOP
 
 ACTIONS = {"stop": STOP, "snapshot": SNAPSHOT, "none": NONE}
 

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from .._caffe.proto_text import read_net_param_from_text
+from .._caffe.files.proto_text import read_net_param_from_text
 from .entry import tool
 
 _UNDERLINED, _PLAIN = "\x1b[4m", "\x1b[0m"

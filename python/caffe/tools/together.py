@@ -2,7 +2,7 @@
 
 In:   a function of a module, how many processes, its arguments.
 Out:  an exit code; when one process fails, the others are ended.
-Not here: what they tell each other (_caffe.parallel); processes on several machines (torchrun starts those).
+Not here: what they tell each other (_caffe.solvers.parallel); processes on several machines (torchrun starts those).
 Source: BVLC python/train.py, which starts a process for each GPU.
 """
 

@@ -2,7 +2,8 @@
 
 In:   train.py --solver SOLVER [--snapshot STATE] [--gpus N [N ...] | --cpu COUNT] [--timing].
 Out:  what the solver saves; with --timing, each layer's milliseconds at every display.
-Not here: what the processes tell each other (_caffe.parallel), starting them (together), the tool `caffe` (command).
+Not here: what the processes tell each other (_caffe.solvers.parallel), starting them (together), the
+      tool `caffe` (command).
 Source: BVLC python/train.py, for behaviour.
 """
 
@@ -12,9 +13,9 @@ import argparse
 from functools import partial
 
 from .._caffe import common, log
-from .._caffe.parallel import NCCL
-from .._caffe.solver import Solver
-from .._caffe.solver_factory import get_solver
+from .._caffe.solvers.factory import get_solver
+from .._caffe.solvers.parallel import NCCL
+from .._caffe.solvers.solver import Solver
 from .._caffe.timer import Timer
 from . import gpus
 from .entry import tool

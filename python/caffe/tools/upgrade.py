@@ -2,7 +2,7 @@
 
 In:   a prototxt or caffemodel of any age.
 Out:  a new file in the current form; also where nothing had to be done, as Caffe does.
-Not here: the upgrade itself (_caffe.upgrade_proto).
+Not here: the upgrade itself (_caffe.files.upgrade_proto).
 Source: BVLC tools/upgrade_net_proto_text.cpp and its two neighbours.
 """
 
@@ -16,12 +16,12 @@ from google.protobuf.message import DecodeError, EncodeError
 from caffe.proto import caffe_pb2
 
 from .._caffe import log
-from .._caffe.caffemodel_writer import atomic_write
 from .._caffe.errors import ProtoError
-from .._caffe.fix_crop import fix_crop
-from .._caffe.proto_text import read_text
-from .._caffe.upgrade_proto import upgrade_net, upgrade_solver
-from .._caffe.wire import looks_like_text
+from .._caffe.files.caffemodel_writer import atomic_write
+from .._caffe.files.proto_text import read_text
+from .._caffe.files.upgrade_proto import upgrade_net, upgrade_solver
+from .._caffe.files.wire import looks_like_text
+from .._caffe.net.fix_crop import fix_crop
 from .entry import tool
 from .flags import Flag, Help, parse, show_help
 

@@ -9,9 +9,9 @@ from math import prod
 
 import torch
 
-from ..axes import canonical_axis
 from ..layer import Layer
 from ..layer_factory import register_layer
+from .base.axes import canonical_axis
 
 
 @register_layer("Accuracy")

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import torch
 
-from ..axes import canonical_axis, sandwiched
 from ..blob import Blob
 from ..filler import fill
 from ..layer import Layer
 from ..layer_factory import register_layer
+from .base.axes import canonical_axis, sandwiched
 
 
 @register_layer("Bias")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from ..axes import canonical_axis
 from ..layer import Layer
 from ..layer_factory import register_layer
+from .base.axes import canonical_axis
 
 
 @register_layer("Concat")

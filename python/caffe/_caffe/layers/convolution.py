@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import torch
 
-from .. import bf16, products, strips, written
-from ..base_convolution import BaseConvolutionLayer
-from ..im2col import window_count
+from ..kernels import bf16, in_place, matmul, strips
+from ..kernels.im2col import window_count
+from ..kernels.winograd import learning
 from ..layer_factory import register_layer
-from ..winograd import learning
+from .base.base_convolution import BaseConvolutionLayer
 
 
 @register_layer("Convolution")
@@ -18,7 +18,7 @@ class ConvolutionLayer(BaseConvolutionLayer):
     def setup(self, bottom, top):
         """Read the parameters, create weight and bias unless they are there."""
         super().setup(bottom, top)
-        self._window = products.Window(self.kernel, self.dilation, self.pad, self.stride, self.group)
+        self._window = matmul.Window(self.kernel, self.dilation, self.pad, self.stride, self.group)
 
     def output_length(self, length, axis):
         """Return (length + 2 pad - extent) / stride + 1, rounded down; 0 where the kernel does not fit."""
@@ -29,7 +29,7 @@ class ConvolutionLayer(BaseConvolutionLayer):
         if self._tiles(weight, x, out):
             learning.convolve(self._window, x, weight, bias, out, self._dtype())
             return
-        way = self._way(weight, x, out, written.serves)
+        way = self._way(weight, x, out, in_place.serves)
         if way is None:
             super().convolve(x, weight, bias, out)
         elif self._in_bf16():
@@ -44,10 +44,10 @@ class ConvolutionLayer(BaseConvolutionLayer):
         """Add the gradient of the weight to `out`."""
         if self._tiles(weight, x, dy):
             learning.add_weight_gradient(self._window, dy, x, out, self._dtype())
-        elif self.any_strides and products.serves(self._window, weight, x, dy):
+        elif self.any_strides and matmul.serves(self._window, weight, x, dy):
             if self._in_bf16():
                 dy, x = bf16.copy("y", dy), bf16.copy("x", x)
-            products.add_weight_gradient(self._window, dy, x, out)
+            matmul.add_weight_gradient(self._window, dy, x, out)
         elif self.any_strides and self._in_bf16() and strips.serves(self._window, weight, x, dy):
             strips.add_weight_gradient(self._window, dy, x, out)
         else:
@@ -58,7 +58,7 @@ class ConvolutionLayer(BaseConvolutionLayer):
         if self._tiles(weight, out, dy):
             learning.data_gradient(self._window, dy, weight, out, self._dtype())
             return
-        way = self._way(weight, out, dy, written.serves_data_gradient)
+        way = self._way(weight, out, dy, in_place.serves_data_gradient)
         if way is None:
             super().data_gradient(dy, x, weight, out)
         elif self._in_bf16():
@@ -72,14 +72,14 @@ class ConvolutionLayer(BaseConvolutionLayer):
         """Return what convolves faster than the usual kernel, over a bottom and a top or their gradients."""
         if not self.any_strides:
             return None
-        if products.serves(self._window, weight, x, y):
-            return products
-        return written if is_written(self._window, weight, x, y) else None
+        if matmul.serves(self._window, weight, x, y):
+            return matmul
+        return in_place if is_written(self._window, weight, x, y) else None
 
     def _tiles(self, weight, x, y):
         """Tell whether tiles convolve fastest, over a bottom and a top or their gradients."""
         return (self.any_strides and learning.serves(self._window, weight, x, y, self._dtype())
-                and not products.serves(self._window, weight, x, y))
+                and not matmul.serves(self._window, weight, x, y))
 
     def _dtype(self):
         return torch.bfloat16 if self._in_bf16() else torch.float32

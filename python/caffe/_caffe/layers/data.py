@@ -6,14 +6,14 @@ import numpy as np
 from google.protobuf.message import DecodeError
 
 from .. import common, log
-from ..data_transformer import DataTransformer
-from ..database import Cursor
-from ..datum import datum_array
+from ..data.data_transformer import DataTransformer
+from ..data.database import Cursor
+from ..data.datum import datum_array
+from ..data.leveldb import CURSORS, LevelDBCursor
+from ..data.prefetching_layer import BatchReader, PrefetchingLayer
 from ..errors import CaffeError
+from ..files.proto_pool import MESSAGES
 from ..layer_factory import register_layer
-from ..leveldb import CURSORS, LevelDBCursor
-from ..prefetching_layer import BatchReader, PrefetchingLayer
-from ..proto_pool import MESSAGES
 
 
 class RecordReader(BatchReader):

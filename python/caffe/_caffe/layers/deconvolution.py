@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import torch
 
-from .. import common, upsampling
-from ..base_convolution import BaseConvolutionLayer
+from .. import common
+from ..kernels import upsampling
+from ..kernels.cached import Remembered
 from ..layer_factory import register_layer
-from ..remembered import Remembered
+from .base.base_convolution import BaseConvolutionLayer
 
 
 @register_layer("Deconvolution")

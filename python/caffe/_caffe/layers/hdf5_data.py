@@ -10,7 +10,7 @@ import torch
 
 from .. import common, log
 from ..errors import ProtoError
-from ..hdf5_files import reading
+from ..files.hdf5_files import reading
 from ..layer import Layer
 from ..layer_factory import register_layer
 from ..rng import RNG

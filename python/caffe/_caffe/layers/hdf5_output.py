@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from ..errors import ProtoError
-from ..hdf5_files import write_datasets
+from ..files.hdf5_files import write_datasets
 from ..layer import Layer
 from ..layer_factory import register_layer
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from math import prod
 
-from ..axes import canonical_axis, count
-from ..im2col import col2im, im2col, window, window_count
+from ..kernels.im2col import col2im, im2col, window, window_count
 from ..layer import Layer
 from ..layer_factory import register_layer
+from .base.axes import canonical_axis, count
 
 
 @register_layer("Im2col")

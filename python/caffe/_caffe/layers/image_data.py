@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from .. import common, log
-from ..data_transformer import DataTransformer
+from ..data.data_transformer import DataTransformer
+from ..data.image_files import read_image
+from ..data.image_lists import read_list
+from ..data.prefetching_layer import BatchReader, PrefetchingLayer
 from ..errors import CaffeError
-from ..image_files import read_image
-from ..image_lists import read_list
 from ..layer_factory import register_layer
-from ..prefetching_layer import BatchReader, PrefetchingLayer
 from ..rng import RNG
 
 

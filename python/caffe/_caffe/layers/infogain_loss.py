@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from ..blob import Blob
-from ..caffemodel import read_blob
+from ..files.caffemodel import read_blob
 from ..layer_factory import register_layer
 from .softmax_with_loss import SoftmaxWithLossLayer
 

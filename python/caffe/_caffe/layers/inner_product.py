@@ -6,11 +6,11 @@ from math import prod
 
 import torch
 
-from ..axes import canonical_axis, count
 from ..blob import Blob
 from ..filler import fill
 from ..layer import Layer
 from ..layer_factory import register_layer
+from .base.axes import canonical_axis, count
 
 
 @register_layer("InnerProduct")

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from .. import log
-from ..data_transformer import DataTransformer
+from ..data.data_transformer import DataTransformer
 from ..errors import NetError
 from ..layer import Layer
 from ..layer_factory import register_layer

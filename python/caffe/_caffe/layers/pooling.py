@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from .. import common, stochastic_pooling
-from ..im2col import check_int
+from .. import common
+from ..kernels import stochastic_pooling
+from ..kernels.im2col import check_int
 from ..layer import Layer
 from ..layer_factory import register_layer
 

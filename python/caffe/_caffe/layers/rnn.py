@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from ..layer_factory import register_layer
-from ..recurrent import RecurrentLayer
+from .base.recurrent import RecurrentLayer
 
 
 @register_layer("RNN")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 
 from .. import common
-from ..axes import count
+from ..kernels.cached import Remembered
 from ..layer import LossLayer
 from ..layer_factory import register_layer
-from ..remembered import Remembered
+from .base.axes import count
 
 
 @register_layer("SigmoidCrossEntropyLoss")

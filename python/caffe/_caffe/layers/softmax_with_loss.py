@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 
 from .. import common
-from ..axes import canonical_axis, count
 from ..blob import Blob
+from ..kernels.cached import Remembered
 from ..layer import LossLayer
 from ..layer_factory import register_layer
-from ..remembered import Remembered
+from .base.axes import canonical_axis, count
 
 FLT_MIN = torch.finfo(torch.float32).tiny
 

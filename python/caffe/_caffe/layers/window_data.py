@@ -9,14 +9,14 @@ import numpy as np
 import torch
 
 from .. import common, log, uploads
-from ..data_transformer import DataTransformer
-from ..datum import decode_image
+from ..data.data_transformer import DataTransformer
+from ..data.datum import decode_image
+from ..data.image_files import read_image, resize
+from ..data.prefetching_layer import Batch, PrefetchingLayer
+from ..data.windows import Window, WindowList, place, read_windows
 from ..errors import CaffeError
-from ..image_files import read_image, resize
 from ..layer_factory import register_layer
-from ..prefetching_layer import Batch, PrefetchingLayer
 from ..rng import RNG
-from ..windows import Window, WindowList, place, read_windows
 
 
 class WindowReader:

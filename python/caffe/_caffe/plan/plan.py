@@ -24,7 +24,7 @@ from .sliding import Convolve, Pool
 from .step import Step
 
 if TYPE_CHECKING:
-    from ..net import Net
+    from ..net.net import Net
 
 # Layers that only compute their tops from their bottoms, the same at every pass in phase TEST.
 PURE = frozenset("""AbsVal Accuracy ArgMax BatchNorm Bias BNLL Clip Concat Convolution Crop Deconvolution Dropout

@@ -10,8 +10,9 @@ from typing import Any
 
 import torch
 
-from .. import autotune, common
-from ..winograd import tiles
+from .. import common
+from ..kernels import autotune
+from ..kernels.winograd import tiles
 from .reach import Window, meet
 from .space import order
 from .step import Area, Reaches, Step

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from .. import autotune, upsampling
+from ..kernels import autotune, upsampling
 from .reach import Reach, inside, meet
 from .step import Step
 

@@ -1,0 +1,1 @@
+"""What several layer types share: parameters, axes, windows; no layer type of its own."""
