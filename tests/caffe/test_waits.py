@@ -14,8 +14,8 @@ import torch
 import caffe
 from caffe._caffe import common
 from caffe._caffe.blob import Blob
+from caffe._caffe.cached import Remembered
 from caffe._caffe.kernels import upsampling
-from caffe._caffe.kernels.cached import Remembered
 from caffe._caffe.layers.softmax_with_loss import SoftmaxWithLossLayer
 from tests.caffe.gradient_checker import backward, forward, make_layer
 from tests.caffe.test_gpu import needs_cuda

@@ -16,7 +16,6 @@ import torch
 
 from . import log
 from .errors import CaffeError
-from .kernels import autotune, scratch
 from .rng import RNG
 
 TRAIN = 0
@@ -38,6 +37,8 @@ class _State:
     plans = os.environ.get("CAFFE_PLAN", "1") not in ("", "0")
     graphs = os.environ.get("CAFFE_GRAPHS", "0") not in ("", "0")
     normalizer: Callable[[float], float] | None = None
+    before_cuda: list[Callable[[], None]] = []  # noqa: RUF012 - one state
+    on_precision: list[Callable[[], None]] = []  # noqa: RUF012 - one state
 
 
 _state = _State()
@@ -83,7 +84,8 @@ def set_device(device_id: int) -> None:
 
 def _have_cuda(who: str) -> bool:
     if torch.cuda.is_available():
-        autotune.bound_workspace()
+        for prepare in _state.before_cuda:
+            prepare()
         return True
     text = f"{who}: no CUDA device on this machine (or torch without CUDA)"
     if os.environ.get("CAFFE_STRICT_GPU", "0") not in ("", "0"):
@@ -127,8 +129,21 @@ def set_precision(precision: str) -> None:
                          "BF16, or AMX) nor on a GPU; stay with 'fp32'")
     if precision != _state.precision:
         log.info(f"Precision of convolutions: {precision}", "common.py:1")
-    scratch.forget()
     _state.precision = precision
+    for call in _state.on_precision:
+        call()
+
+
+def on_precision_change(call: Callable[[], None]) -> None:
+    """Call a function whenever the precision of convolutions is set."""
+    _state.on_precision.append(call)
+
+
+def before_cuda(call: Callable[[], None]) -> None:
+    """Call a function whenever a GPU is chosen, before it is used; now as well if one is in use."""
+    _state.before_cuda.append(call)
+    if _state.device is not CPU:
+        call()
 
 
 def precision() -> str:
@@ -205,6 +220,9 @@ def set_solver_rank(rank: int) -> None:
 def root_solver() -> bool:
     """Tell whether this process is the first of those that train together: it logs, tests and saves."""
     return _state.solver_rank == 0
+
+
+log.write_info_if(root_solver)  # Caffe: LOG_IF(INFO, Caffe::root_solver())
 
 
 def set_normalizer(of_all: Callable[[float], float] | None) -> None:

@@ -14,8 +14,6 @@ from typing import Any, NoReturn
 from . import common
 from .blob import Blob, BlobVec
 from .errors import LayerError
-from .files.blobproto import decode_blob
-from .files.wire import WireError
 
 
 class Layer:
@@ -43,8 +41,7 @@ class Layer:
         self.layer_param = layer_param
         self.name: str = layer_param.name
         self.phase: int = layer_param.phase
-        self.blobs = BlobVec(self._given_blob(proto) for proto in layer_param.blobs)
-        layer_param.ClearField("blobs")
+        self.blobs = BlobVec()
         self.loss_weights: list[float] = []
         self.param_propagate_down: list[bool] = []
 
@@ -105,19 +102,6 @@ class Layer:
         for weight, blob in zip(self.loss_weights, top, strict=True):
             if weight != 0:
                 blob.diff[...] = weight
-
-    def _given_blob(self, proto: Any) -> Blob:
-        """Return a parameter that the layer of a prototxt brings along."""
-        raw = proto.SerializeToString()
-        try:
-            values = decode_blob(raw, 0, len(raw))
-        except WireError as problem:
-            self.fail(f"blobs: {problem}")
-        blob = Blob(*values.shape)
-        blob.data.reshape(-1)[...] = values.data
-        if values.diff is not None:
-            blob.diff.reshape(-1)[...] = values.diff
-        return blob
 
     @property
     def solver_rank(self) -> int:

@@ -23,8 +23,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from . import common
-
 _SEVERITIES = ("INFO", "WARNING", "ERROR", "FATAL")
 _lock = threading.Lock()
 
@@ -33,6 +31,7 @@ class _State:
     initialized = False
     minimum: int | None = None  # set by init_log; None: as the environment says
     to_stderr: bool | None = None
+    writes_info: Callable[[], bool] = staticmethod(lambda: True)  # whether this process writes information
     before_line: Callable[[], None] | None = None  # takes away what else stands on the screen's last line
     files: dict[int, Any] = {}  # noqa: RUF012 - by severity, opened by the first line that needs one
 
@@ -50,6 +49,11 @@ def init_log(level: int | None = None, stderr: bool | None = None) -> None:
     _State.to_stderr = None if stderr is None else bool(stderr)
 
 
+def write_info_if(condition: Callable[[], bool]) -> None:
+    """Write information lines only while `condition()` holds."""
+    _State.writes_info = staticmethod(condition)  # type: ignore[assignment]
+
+
 def before_lines(function: Callable[[], None] | None) -> None:
     """Call `function()` before each line on standard error, or nothing any more; for progress lines."""
     _State.before_line = function
@@ -57,7 +61,7 @@ def before_lines(function: Callable[[], None] | None) -> None:
 
 def enabled(level: int) -> bool:
     """Tell whether a line of this level (0 info … 3 fatal) would be written."""
-    if level == 0 and not common.root_solver():  # Caffe: LOG_IF(INFO, Caffe::root_solver())
+    if level == 0 and not _State.writes_info():
         return False
     return level >= (_State.minimum if _State.minimum is not None else _number("GLOG_minloglevel", 0))
 

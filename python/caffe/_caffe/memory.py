@@ -1,26 +1,21 @@
-"""How much memory there is, and a net's estimate against it, before anything is allocated.
+"""How much memory is available, and whether a blob fits into it.
 
-In:   bytes that blobs will take.
-Out:  OutOfMemory with the estimate, the largest blobs and the remedy; `check` of one blob, `Estimate` of a net.
-Not here: the memory itself (syncedmem).   Source: proc(5), the kernel's cgroup-v2 and cgroup-v1 guides.
-Blobs' memory is made when it is first touched, and parameters are filled while a net is built; so an estimate counts
-what is there so far after every layer, and gradients at the end. CAFFE_MEMORY_LIMIT (MB) takes the place of what the
-machine has; 0: no check.
+In:   the shape of a blob.
+Out:  available bytes; OutOfMemory with the remedy.
+Not here: the memory itself (syncedmem), a whole net's (net/estimate).
+Source: proc(5), the kernel's cgroup-v2 and cgroup-v1 guides.
+CAFFE_MEMORY_LIMIT (MB) replaces what the machine has; 0: no check.
 """
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 
 from . import common
 from .errors import CaffeError, OutOfMemory
-
-if TYPE_CHECKING:
-    from .net.build import Wiring
 
 LARGE = 1 << 20  # values of a blob from which it is checked by itself
 _CGROUP = Path("/sys/fs/cgroup")
@@ -49,58 +44,8 @@ def check(shape: tuple[int, ...], count: int) -> None:
     """
     room = available()
     if count > LARGE and room is not None and 4 * count > room:
-        raise OutOfMemory(f"a blob of shape {shape} takes {_gb(4 * count)}; available are {_gb(room)}. {_remedy()}")
-
-
-class Estimate:
-    """The bytes of a net's blobs, layer by layer."""
-
-    def __init__(self) -> None:
-        self._room = available()
-        self._taken: dict[int, tuple[int, str]] = {}  # by memory: bytes, what it is
-        self._total = 0
-
-    def add(self, wiring: Wiring) -> None:
-        """Count the last layer's tops and parameters.
-
-        Raises:
-            OutOfMemory: the net so far takes more than there is.
-        """
-        layer = wiring.layers[-1]
-        blobs = [(blob, f"top '{wiring.blob_names[i]}' of layer")
-                 for blob, i in zip(wiring.top_vecs[-1], wiring.top_ids[-1], strict=True)]
-        for blob, what in [*blobs, *((blob, f"parameter {i} of layer") for i, blob in enumerate(layer.blobs))]:
-            self._count(id(blob._data), blob.count, f"{what} '{layer.name}' {blob.shape}")
-        self._judge(f"the net's blobs take {{}} up to layer '{layer.name}'")
-
-    def add_gradients(self, wiring: Wiring) -> None:
-        """Count what backward will need.
-
-        Raises:
-            OutOfMemory: the net with its gradients takes more than there is.
-        """
-        for bottoms, ids, needs, runs in zip(wiring.bottom_vecs, wiring.bottom_ids, wiring.bottom_need_backward,
-                                             wiring.layer_need_backward, strict=True):
-            for blob, blob_id, needed in zip(bottoms, ids, needs, strict=True):
-                if runs and needed:
-                    self._count(id(blob._diff), blob.count, f"gradient of '{wiring.blob_names[blob_id]}' {blob.shape}")
-        if any(wiring.layer_need_backward):
-            for i, blob in enumerate(wiring.learnable_params):
-                self._count(id(blob._diff), blob.count, f"gradient of parameter {i} {blob.shape}")
-        self._judge("the net's blobs take {} with their gradients")
-
-    def _count(self, memory: int, count: int, what: str) -> None:
-        if memory not in self._taken:
-            self._taken[memory] = 4 * count, what
-            self._total += 4 * count
-
-    def _judge(self, words: str) -> None:
-        if self._room is None or self._total <= self._room:
-            return
-        largest = sorted(self._taken.values(), reverse=True)[:3]
-        listed = ", ".join(f"{what} {_gb(size)}" for size, what in largest)
-        raise OutOfMemory(f"{words.format(_gb(self._total))}; available are {_gb(self._room)}. Largest: {listed}. "
-                          f"{_remedy()}")
+        raise OutOfMemory(f"a blob of shape {shape} takes {gigabytes(4 * count)}; available are "
+                          f"{gigabytes(room)}. {remedy()}")
 
 
 def _machine() -> int | None:
@@ -126,10 +71,12 @@ def _container() -> int | None:
     return None
 
 
-def _gb(size: int) -> str:
+def gigabytes(size: int) -> str:
+    """Return a number of bytes as people read it."""
     return f"{size / 1e9:.3g} GB" if size >= 1e8 else f"{size / 1e6:.3g} MB"
 
 
-def _remedy() -> str:
+def remedy() -> str:
+    """Return what to do about too little memory."""
     return ("Take smaller inputs or a smaller batch, or a machine with more memory; CAFFE_MEMORY_LIMIT (MB, 0: none) "
             "sets another limit")

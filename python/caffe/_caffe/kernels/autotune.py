@@ -30,6 +30,8 @@ from typing import Any
 
 import torch
 
+from .. import common
+
 RUNS = 3  # the run of a convolution from which all kernels are tried
 SIZES = 16  # of a layer, that are tried
 SIZES_AT_ONCE = 4  # of a layer whose kernels are tried in the first run
@@ -106,3 +108,6 @@ def _kernels(layer: int, x: torch.Tensor, weight: torch.Tensor, geometry: tuple[
 
 def _is_recorded() -> bool:
     return torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()
+
+
+common.before_cuda(bound_workspace)

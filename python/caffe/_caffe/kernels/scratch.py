@@ -12,6 +12,8 @@ import threading
 
 import torch
 
+from .. import common
+
 _of_this_thread = threading.local()
 
 
@@ -27,3 +29,6 @@ def room(use: str, size: int, dtype: torch.dtype) -> torch.Tensor:
 def forget() -> None:
     """Give this thread's memory back."""
     _of_this_thread.__dict__.clear()
+
+
+common.on_precision_change(forget)

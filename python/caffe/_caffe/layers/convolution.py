@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 
 from ..kernels import bf16, in_place, matmul, strips
-from ..kernels.im2col import window_count
 from ..kernels.winograd import learning
 from ..layer_factory import register_layer
 from .base.base_convolution import BaseConvolutionLayer
+from .base.im2col import window_count
 
 
 @register_layer("Convolution")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from .. import common
+from ..cached import Remembered
 from ..kernels import upsampling
-from ..kernels.cached import Remembered
 from ..layer_factory import register_layer
 from .base.base_convolution import BaseConvolutionLayer
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from math import prod
 
-from ..kernels.im2col import col2im, im2col, window, window_count
 from ..layer import Layer
 from ..layer_factory import register_layer
 from .base.axes import canonical_axis, count
+from .base.im2col import col2im, im2col, window_count
+from .base.window import window
 
 
 @register_layer("Im2col")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 
 from .. import common
-from ..kernels import stochastic_pooling
-from ..kernels.im2col import check_int
 from ..layer import Layer
 from ..layer_factory import register_layer
+from .base import stochastic_pooling
+from .base.window import check_int
 
 LOWEST = torch.finfo(torch.float32).min  # Caffe: -FLT_MAX starts a maximum, and is never beaten by NaN
 WIDE = 8  # channels from which the CPU pools faster with channels last

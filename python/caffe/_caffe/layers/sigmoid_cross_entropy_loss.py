@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from .. import common
-from ..kernels.cached import Remembered
+from ..cached import Remembered
 from ..layer import LossLayer
 from ..layer_factory import register_layer
 from .base.axes import count

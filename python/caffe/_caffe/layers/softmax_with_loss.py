@@ -6,7 +6,7 @@ import torch
 
 from .. import common
 from ..blob import Blob
-from ..kernels.cached import Remembered
+from ..cached import Remembered
 from ..layer import LossLayer
 from ..layer_factory import register_layer
 from .base.axes import canonical_axis, count

@@ -11,12 +11,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from .. import common, log, memory
+from .. import common, log
 from ..blob import Blob
-from ..errors import NetError
+from ..errors import LayerError, NetError
+from ..files.blobproto import decode_blob
+from ..files.wire import WireError
 from ..layer import Layer
 from ..layer_factory import create_layer
 from . import faults
+from .estimate import Estimate
 
 
 @dataclass
@@ -57,7 +60,7 @@ class NetBuilder:
         self._param_id: dict[str, int] = {}  # of the owner, by param name
         self._given: dict[int, dict[str, float]] = {}  # learnable id -> multipliers that a ParamSpec gave
         self._values = 0  # in all tops so far
-        self._estimate = memory.Estimate()
+        self._estimate = Estimate()
 
     def build(self, net_param: Any) -> Wiring:
         """Build all layers, then decide who needs backward.
@@ -95,7 +98,9 @@ class NetBuilder:
             raise NetError(f"layer '{layer_param.name}': propagate_down param must be specified either 0 or "
                            f"bottom_size times; got {len(layer_param.propagate_down)} for {len(layer_param.bottom)}")
         log.info(f"Creating layer {layer_param.name}", "layer_factory.hpp:77")
+        given = _given_blobs(layer_param)
         layer = create_layer(layer_param)
+        layer.blobs.extend(given)
         log.info(f"Creating Layer {layer_param.name}", "net.cpp:84")
         w.layers.append(layer)
         w.layer_names.append(layer_param.name)
@@ -297,3 +302,21 @@ class NetBuilder:
                 needs[bottom_id] = needs[bottom_id] or layer.allow_force_backward(bottom_id)
                 w.blob_need_backward[blob_id] = w.blob_need_backward[blob_id] or needs[bottom_id]
             layer.param_propagate_down = [True] * len(layer.blobs)
+
+
+def _given_blobs(layer_param: Any) -> list[Blob]:
+    """Take out of a LayerParameter the parameters that a prototxt brings along, and return them as blobs."""
+    found = []
+    for proto in layer_param.blobs:
+        raw = proto.SerializeToString()
+        try:
+            values = decode_blob(raw, 0, len(raw))
+        except WireError as problem:
+            raise LayerError(f"layer '{layer_param.name}' ({layer_param.type}): blobs: {problem}") from problem
+        blob = Blob(*values.shape)
+        blob.data.reshape(-1)[...] = values.data
+        if values.diff is not None:
+            blob.diff.reshape(-1)[...] = values.diff
+        found.append(blob)
+    layer_param.ClearField("blobs")
+    return found

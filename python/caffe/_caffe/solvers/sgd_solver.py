@@ -18,8 +18,8 @@ import torch
 
 from .. import common, log
 from ..blob import Blob
+from ..cached import Remembered
 from ..errors import SolverError
-from ..kernels.cached import Remembered
 from . import lr_policy
 from .solver import Solver
 

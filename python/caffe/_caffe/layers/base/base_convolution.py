@@ -15,10 +15,11 @@ import torch
 from ... import common
 from ...blob import Blob
 from ...filler import fill
-from ...kernels import autotune, bf16, nd_convolution
-from ...kernels.im2col import window
+from ...kernels import autotune, bf16
 from ...layer import Layer
+from . import nd_convolution
 from .axes import canonical_axis, count
+from .window import window
 
 TORCH_SPATIAL_AXES = 3  # what torch's kernels serve
 NARROW = 8  # channels, and

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import torch
 
-from .. import common
+from ... import common
 from .im2col import im2col
 
 FLT_MIN = torch.finfo(torch.float32).tiny

@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from .. import common
-from ..blob import Blob
+from . import common
+from .blob import Blob
 
 Answer = TypeVar("Answer")
 
