@@ -1,13 +1,14 @@
 """Blob: an array with a shape, its values (data) and their gradient (diff).
 
 In:   a shape; later shapes by `reshape`.
-Out:  `.data`/`.diff` as live NumPy views for users; read_/write_/edit_ tensors for layers.
+Out:  `.data`/`.diff` as live NumPy views for users; read_/write_/edit_ tensors for layers; shape_version.
 Not here: files (caffemodel), which side of memory is newest (syncedmem).
 Source: BVLC blob.cpp.
 """
 
 from __future__ import annotations
 
+import itertools
 import operator
 
 import numpy as np
@@ -16,6 +17,23 @@ import torch
 from . import common, memory
 from .errors import NetError
 from .syncedmem import AT_PIXELS, UNINITIALIZED, SyncedMemory
+
+_changes = itertools.count(1)  # next() is one step for all threads, "+= 1" is not
+_shape_version = 0
+
+
+def shape_version() -> int:
+    """Return a number that differs once any blob of the process takes another shape or another memory.
+
+    While it stays the same, every blob has the shape it had and shares with the same blobs, so that layers which
+    were reshaped since need no reshape.
+    """
+    return _shape_version
+
+
+def _note_change() -> None:
+    global _shape_version
+    _shape_version = next(_changes)
 
 
 # DEVIATION D6: scripts may build blobs, shapes are tuples, reshape takes NumPy's integers.
@@ -65,6 +83,7 @@ class Blob:
             self._capacity = count
             self._data = SyncedMemory(count, self._may_be_pixels)
             self._diff = SyncedMemory(count, self._may_be_pixels)
+        _note_change()
 
     def reshape_like(self, other: Blob) -> None:
         """Take the shape of another blob."""
@@ -198,16 +217,22 @@ class Blob:
     def share_data(self, other: Blob) -> None:
         """Let data be the same memory as another blob's; counts must be equal."""
         self._check_count("share_data", other)
+        if self._data is other._data:
+            return
         self._data = other._data
         self._capacity = min(self._capacity, self._data.count)  # growing beyond it ends the sharing
         self._views.clear()
+        _note_change()
 
     def share_diff(self, other: Blob) -> None:
         """Let diff be the same memory as another blob's; counts must be equal."""
         self._check_count("share_diff", other)
+        if self._diff is other._diff:
+            return
         self._diff = other._diff
         self._capacity = min(self._capacity, self._diff.count)
         self._views.clear()
+        _note_change()
 
     def shares_data_with(self, other: Blob) -> bool:
         """Tell whether data is the same memory as another blob's."""
