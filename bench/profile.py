@@ -104,11 +104,12 @@ def layers(net: caffe.Net, backward: bool, runs: int) -> list[dict]:
     if backward:
         net.backward()
     rows = []
-    for i, (name, layer) in enumerate(zip(net._layer_names, net.layers)):
-        work = flops(layer, net._w.bottom_vecs[i], net._w.top_vecs[i]) / 1e9
+    for i, node in enumerate(net.wiring.nodes):
+        name, layer = node.name, node.layer
+        work = flops(layer, node.bottoms, node.tops) / 1e9
         ahead = best(lambda i=i: net._forward(i, i), runs)
         back = best(lambda i=i: net._backward(i, i), runs) if backward else 0.0
-        sides = any(net._w.bottom_need_backward[i]) + any(layer.param_propagate_down)  # each as much as forward
+        sides = any(node.bottom_need_backward) + any(layer.param_propagate_down)  # each as much as forward
         rows.append({"layer": name, "type": layer.type, "forward_ms": ahead, "backward_ms": back, "gflop": work,
                      "backward_gflop": work * sides if backward else 0.0})
     return rows

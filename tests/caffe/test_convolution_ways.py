@@ -179,7 +179,7 @@ def test_the_weight_gradient_under_a_wide_pad(options, shape, copied, monkeypatc
     net.forward()
     dy = net.blobs["y"].diff[...] = rng.normal(size=net.blobs["y"].shape).astype("f")
     net.backward()
-    layer = net._w.layers[1]
+    layer = net.layers[1]
     weight = torch.zeros(4, 3, 3, 2, requires_grad=True)
     y = torch.nn.functional.conv2d(torch.tensor(x), weight, None, layer.stride, layer.pad, layer.dilation)
     close(torch.tensor(net.params["y"][0].diff), torch.autograd.grad(y, weight, torch.tensor(dy))[0])
@@ -223,7 +223,7 @@ def test_where_the_kernel_in_bf16_errs_the_weight_gradient_is_float32(shape, opt
         monkeypatch.setattr(common._state, "precision", precision)
         net = convolution(tmp_path, shape, options)
         net.backward()
-        assert net._w.layers[1]._bf16_kernel_errs(net._w.blobs[0].read_data())
+        assert net.layers[1]._bf16_kernel_errs(net.blobs["x"].read_data())
         found.append(net.params["y"][0].diff.copy())
     assert np.array_equal(*found)
 

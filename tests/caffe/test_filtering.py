@@ -14,6 +14,7 @@ from caffe._caffe import common
 from caffe._caffe.kernels.matmul import Window
 from caffe._caffe.kernels.winograd import learning, tiles, ways
 from caffe._caffe.kernels.winograd.cook_toom import transforms
+from caffe._caffe.plan.sliding import Convolve
 
 NONE = ((0, 0), (0, 0))
 SIZES = [(20, 31, NONE), (17, 23, ((1, 1), (1, 1))), (9, 90, ((2, 0), (0, 3))), (7, 7, ((3, 2), (1, 6))),
@@ -119,6 +120,10 @@ def test_small_tops_are_summed_directly():
     assert tiles.ready(torch.zeros(256, 256, 3, 3), torch.float32).pays(2, 2)
 
 
+def convolutions(net):
+    return [step for step in net._plan._compiled._fuser.all_steps() if isinstance(step, Convolve)]
+
+
 @pytest.mark.parametrize("size", [(40, 50), (61, 47), (1, 1)])
 def test_a_net_gives_what_it_gives_by_layers(tmp_path, size, monkeypatch):
     monkeypatch.setattr(tiles, "LEAST", 0)
@@ -132,8 +137,8 @@ def test_a_net_gives_what_it_gives_by_layers(tmp_path, size, monkeypatch):
     want = {top: net.blobs[top].data.copy() for top in TOPS}
     common.set_plans(True)
     net.forward()
-    used = {step.layer.layer_param.name: type(step._filtering).__name__ for part in net._plan._segments
-            for step in part.program.steps if getattr(step, "_filtering", None)}
+    used = {step.layer.name: type(step.weights()._tiled).__name__ for step in convolutions(net)
+            if step.weights()._tiled is not None}
     assert used == {"c2": "Tiled", "c3": "Tiled", "fc6": "Packed"}
     for top in TOPS:
         assert np.abs(net.blobs[top].data - want[top]).max() <= 1e-5 * np.abs(want[top]).max()
@@ -209,8 +214,7 @@ layer { name: "score" type: "Convolution" bottom: "fc7" top: "score" convolution
     caffe.set_precision(precision)
     try:
         got = net.forward()["score"].copy()
-        used = [step.layer.layer_param.name for part in net._plan._segments for step in part.program.steps
-                if getattr(step, "_pixel", False)]
+        used = [step.layer.name for step in convolutions(net) if step.weights()._linear is not None]
     finally:
         caffe.set_precision("fp32")
     assert used == ["fc7", "score"]

@@ -67,6 +67,10 @@ def net(tmp_path):
     common.set_plans(True)
 
 
+def graphs_of(net):
+    return next(iter(net._plan._compiled._programs.values()))
+
+
 def score(net, height=40, width=50, seed=0):
     """The scores of an image, after they were found equal to those of the pass by layers; nobody looks inside."""
     image(net, height, width, seed)
@@ -113,11 +117,10 @@ def test_shapes_in_turn_are_not_recorded_but_replayed_once_they_are(net, fake):
 
 
 def test_a_bounded_number_of_graphs_is_kept(net, fake):
-    kept = next(part for part in net._plan._segments if not isinstance(part, int))._graphs
     for height in range(40, 40 + KEPT + 2):
         for _ in range(WARM + 1):
             score(net, height)
-    assert fake.recorded == KEPT + 2 and len(kept._graphs) == KEPT
+    assert fake.recorded == KEPT + 2 and len(graphs_of(net)._graphs) == KEPT
     score(net, 40 + KEPT + 1)
     assert fake.recorded == KEPT + 2, "the last ones are there"
     for _ in range(WARM + 1):
@@ -129,7 +132,7 @@ def test_a_bounded_number_of_graphs_is_kept(net, fake):
 def test_weights_that_change_drop_the_graph(net, fake, layer):
     before = [score(net) for _ in range(WARM + 2)][-1]
     net.params[layer][0].data[...] *= 1.5
-    kept = next(part for part in net._plan._segments if not isinstance(part, int))._graphs
+    kept = graphs_of(net)
     after = score(net)
     assert fake.recorded == 1 and not kept._graphs and not alike(before, after)
     for _ in range(WARM):
@@ -189,10 +192,9 @@ def test_what_cannot_be_recorded_runs_on_without_and_says_so_once(net, fake, cap
 
 
 def test_what_is_computed_beforehand_while_recording_is_not_kept(net, fake, monkeypatch):
-    segment = next(part for part in net._plan._segments if not isinstance(part, int))
     for _ in range(WARM):
         score(net)
-    segment.program._frames.popitem()
+    graphs_of(net)._program._frames.popitem()
     score(net)
     assert not common.graphs()
     score(net)
@@ -296,7 +298,7 @@ def test_a_recording_that_fails_leaves_streams_and_random_numbers_as_they_were(m
 def test_on_a_card(net, monkeypatch, capfd):
     monkeypatch.setattr(common._state, "device", torch.device("cuda", 0))
     monkeypatch.setattr(common._state, "graphs", True)
-    kept = next(part for part in net._plan._segments if not isinstance(part, int))._graphs
+    kept = graphs_of(net)
     for height in (40, 41, 40):
         for seed in range(WARM + 3):
             score(net, height, seed=seed)

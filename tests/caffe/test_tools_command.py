@@ -267,8 +267,7 @@ def test_flops_of_each_kind_by_hand(folder):
     """
     (folder / "kinds.prototxt").write_text(text)
     net = caffe.Net("kinds.prototxt", caffe.TEST)
-    w = net._w
-    found = {layer.name: flops.flops(layer, w.bottom_vecs[i], w.top_vecs[i]) for i, layer in enumerate(net.layers)}
+    found = {node.name: flops.flops(node.layer, node.bottoms, node.tops) for node in net.wiring.nodes}
     assert found["group"] == 2 * 2 * 6 * 2 * 9 * 4
     assert found["up"] == 2 * 2 * 4 * 5 * 16 * 36
     assert found["ip"] == 2 * 2 * 144 * 7 + 2 * 7

@@ -34,6 +34,12 @@ class Layer:
     auto_top_blobs = False
     may_run_in_place = True  # False: it still reads its bottom when its top is written
     any_strides: bool = False  # takes 4-D tensors whatever their strides: they may stand with channels last
+    forward_any_strides: bool = False  # forward alone does
+    # In phase TEST the tops follow from bottoms and parameters alone, their shapes from the bottoms' shapes, and
+    # nothing else changes: a plan may run such a layer.
+    is_pure: bool = False
+    hides_nan: bool = False  # a top may be finite where a bottom is not
+    pointwise: bool = False  # a top's value at a row and column follows from the bottoms' values there, of any channel
     need_backward = True  # of the net it stands in; set when that is built
     param_str = param_str_ = ""  # of a Python layer
 
@@ -62,6 +68,14 @@ class Layer:
     def allow_force_backward(self, bottom_index: int) -> bool:
         """Tell whether force_backward may ask for the gradient of this bottom."""
         return True
+
+    def plan_step(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> str:
+        """Return which kind of step of a plan computes this layer in phase TEST, for bottoms of these shapes.
+
+        `layer` runs this layer's own forward; `same` hands on its bottom's values; `none` has nothing to compute, for
+        the tops share the bottom's memory, or there are no tops. The other kinds: plan/kinds.py.
+        """
+        return "layer"
 
     def fail(self, message: str) -> NoReturn:
         """Raise LayerError in this layer's name."""

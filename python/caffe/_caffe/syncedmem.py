@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -22,12 +23,18 @@ from . import common, uploads
 UNINITIALIZED, AT_HOST, AT_DEVICE, SYNCED, AT_PIXELS, LEFT_OUT = range(6)
 
 
+class Observer(Protocol):
+    """Who is told that values are about to change."""
+
+    def before_change(self, memory: SyncedMemory) -> None:
+        """Do what must be done with the values as they are."""
+
+
 class SyncedMemory:
     """Lazily allocated, zero-filled values on host and device."""
 
     __slots__ = ("count", "head", "may_be_pixels", "_host", "_device", "_upload", "_pixels", "_views", "version",
-                 "looked", "_fill", "_before_write", "_watchers", "is_held",
-                 "_loaded")
+                 "lookers", "_fill", "_observers", "_watchers", "is_held", "_loaded", "__weakref__")
 
     def __init__(self, count: int, may_be_pixels: bool = False) -> None:
         self.count = count
@@ -39,9 +46,9 @@ class SyncedMemory:
         self._device: torch.Tensor | None = None
         self._upload: torch.cuda.Event | None = None  # of a copy to the device that may still run
         self.version = 0  # grows whenever values may be written
-        self.looked = False  # a script asked for the values since this was last set to False
+        self.lookers: set[SyncedMemory] | None = None  # takes in this memory when a script asks for its values
         self._fill: Callable[[], None] | None = None  # computes values that were left out
-        self._before_write: Callable[[], None] | None = None
+        self._observers: list[weakref.ref[Observer]] = []
         self._watchers: list[weakref.ref[np.ndarray]] = []  # views that scripts were given
         self.is_held = False  # a script has a tensor
         self._loaded: tuple[int, torch.Tensor] | None = None  # values of the host that made this version
@@ -58,6 +65,8 @@ class SyncedMemory:
     def hold(self) -> None:
         """Note that a script has a tensor of the values, for good."""
         self.is_held = True
+        if self.lookers is not None:
+            self.lookers.add(self)
 
     def is_watched(self) -> bool:
         """Tell whether a script still holds a view, through which it may read and write unseen."""
@@ -65,24 +74,28 @@ class SyncedMemory:
             self._watchers = [view for view in self._watchers if view() is not None]
         return self.is_held or bool(self._watchers)
 
-    def leave_out(self, fill: Callable[[], None] | None) -> None:
-        """Hold no values until somebody asks, and then let `fill` compute them; None: hold what is there."""
-        self._fill = fill
-        self.head = LEFT_OUT if fill is not None else AT_HOST if self._host is not None else UNINITIALIZED
+    def leave_out(self, fill: Callable[[], None]) -> None:
+        """Hold no values until somebody asks, and then let `fill` compute them."""
+        self._fill, self.head = fill, LEFT_OUT
 
     def is_left_out(self) -> bool:
         """Tell whether values are still to be computed."""
         return self.head == LEFT_OUT
 
-    def before_write(self, call: Callable[[], None] | None) -> None:
-        """Call this once, before values are next written or handed out for writing."""
-        self._before_write = call
+    def add_observer(self, observer: Observer) -> None:
+        """Tell an observer, which is not kept alive, before values are written or handed out for writing."""
+        self._observers.append(weakref.ref(observer))
+
+    def forget_observer(self, observer: Observer) -> None:
+        """Tell an observer no more."""
+        self._observers = [ref for ref in self._observers if ref() not in (None, observer)]
 
     def _may_change(self) -> None:
         self.version += 1
-        if self._before_write is not None:
-            call, self._before_write = self._before_write, None
-            call()
+        for ref in self._observers:
+            observer = ref()
+            if observer is not None:
+                observer.before_change(self)
 
     # -- values --------------------------------------------------------------------------------
 
@@ -90,7 +103,8 @@ class SyncedMemory:
         """Return the flat host tensor for reading and writing; it counts as newest from now on."""
         self.keep_order()
         self._may_change()
-        self.looked = True
+        if self.lookers is not None:
+            self.lookers.add(self)
         if self.head == AT_DEVICE:
             self._host_buffer().copy_(self._device)  # type: ignore[arg-type]
         self._await_upload()

@@ -99,8 +99,7 @@ def print_table(net: Net, forward: np.ndarray, backward: np.ndarray) -> None:
         forward: (layers,) milliseconds.
         backward: likewise.
     """
-    work = np.array([flops(layer, net._w.bottom_vecs[i], net._w.top_vecs[i])
-                     for i, layer in enumerate(net.layers)]) / 1e9
+    work = np.array([flops(node.layer, node.bottoms, node.tops) for node in net.wiring.nodes]) / 1e9
     both = forward + backward
     width = max(5, *(len(name) for name in net._layer_names))
     kinds = max(4, *(len(layer.type) for layer in net.layers))

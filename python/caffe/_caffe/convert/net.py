@@ -70,7 +70,7 @@ def _fill_and_save(target: Path, param: Any, layers: list[LayerBlobs], what: str
     given = {layer.name: modern_arrays(layer) for layer in layers if layer.blobs}
     faults, kept = [], []
     for name, blobs in net.params.items():
-        layer = net.layers[net.layer_index(name) or 0]
+        layer = net.layer_dict[name]
         if name in given:
             got, want = [array.shape for array in given[name]], [tuple(blob.data.shape) for blob in blobs]
             faults += [] if got == want else [f"'{name}' has shapes {got}, want {want}"]

@@ -22,6 +22,8 @@ class AccuracyLayer(Layer):
     one, so ties count against it; without any item to count the answer is 0.
     """
 
+    is_pure = True
+    hides_nan = True
     exact_num_bottom = 2
     min_num_top = 1
     may_run_in_place = False

@@ -17,6 +17,8 @@ class ArgMaxLayer(Layer):
     where `out_max_val`; with `axis`, values take the places' place.
     """
 
+    is_pure = True
+    hides_nan = True
     exact_num_bottom = 1
     exact_num_top = 1
     may_run_in_place = False

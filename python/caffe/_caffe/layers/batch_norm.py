@@ -41,6 +41,11 @@ class BatchNormLayer(Layer):
         self.normed = Blob()  # of the last forward in batch statistics: layers in place may overwrite the top
         self._shape = None
 
+    @property
+    def is_pure(self):
+        """Kept statistics do not change."""
+        return self.use_global_stats
+
     def reshape(self, bottom, top):
         """Shape the top as the bottom."""
         shape = bottom[0].shape
@@ -78,6 +83,17 @@ class BatchNormLayer(Layer):
         unbiased = self.size / (self.size - 1) if self.size > 1 else 1
         for blob, value in zip(self.blobs, (mean, variance * unbiased, 1.0), strict=True):
             blob.edit_data().mul_(self.fraction).add_(value)
+
+    def plan_step(self, bottom, top):
+        """Return `affine` with kept statistics."""
+        return "affine" if self.use_global_stats and len(bottom[0].shape) > 1 else "layer"
+
+    def channel_affine(self):
+        """Return factor and offset (C) of each channel, with kept statistics: top = bottom * factor + offset."""
+        means, variances, weight = (blob.read_data().view(-1) for blob in self.blobs)
+        scale = torch.where(weight == 0, 0.0, 1 / weight)
+        factor = (variances * scale + self.eps).rsqrt()
+        return factor, -means * scale * factor
 
     def backward(self, top, propagate_down, bottom):
         """(dy - mean(dy) - y mean(y dy)) / sqrt(variance + eps); with kept statistics dy / sqrt(...)."""

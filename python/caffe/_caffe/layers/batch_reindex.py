@@ -12,6 +12,7 @@ from ..layer_factory import register_layer
 class BatchReindexLayer(Layer):
     """top[i] = bottom[0][bottom[1][i]]."""
 
+    is_pure = True
     exact_num_bottom = 2
     exact_num_top = 1
     may_run_in_place = False

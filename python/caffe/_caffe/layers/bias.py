@@ -21,6 +21,7 @@ class BiasLayer(Layer):
     The bias is bottom[1] or parameter 0. May run in place.
     """
 
+    is_pure = True
     min_num_bottom = 1
     max_num_bottom = 2
     exact_num_top = 1
@@ -62,6 +63,17 @@ class BiasLayer(Layer):
         bias = (bottom[1] if len(bottom) > 1 else self.blobs[0]).read_data().view(1, -1, 1)
         x = bottom[0].read_data().view(self.view)
         torch.add(x, bias, out=top[0].write_data().view(self.view))
+
+    def plan_step(self, bottom, top):
+        """Return `affine` for one learned number per channel."""
+        if len(bottom) > 1 or len(self.blobs[0].shape) != 1:
+            return "layer"
+        axis = canonical_axis(self, bottom[0], self.layer_param.bias_param.axis)
+        return "affine" if axis == 1 and self.view[1] == bottom[0].shape[1] else "layer"
+
+    def channel_affine(self):
+        """Return no factor, and the offset (C) of each channel."""
+        return None, self.blobs[0].read_data().view(-1)
 
     def backward(self, top, propagate_down, bottom):
         """Pass the gradient on; its sum over the other axes is the bias's."""

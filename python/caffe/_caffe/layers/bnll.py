@@ -14,6 +14,9 @@ THRESHOLD = 50  # Caffe: exp(min(x, 50)) in backward
 class BNLLLayer(Layer):
     """log(1 + exp(x)), elementwise; may run in place."""
 
+    is_pure = True
+    forward_any_strides = True
+    pointwise = True
     exact_num_bottom = 1
     exact_num_top = 1
 

@@ -16,6 +16,8 @@ class ConcatLayer(Layer):
     A single bottom is shared, data and diff.
     """
 
+    is_pure = True
+    forward_any_strides = True
     min_num_bottom = 1
     exact_num_top = 1
     any_strides = True
@@ -62,6 +64,12 @@ class ConcatLayer(Layer):
                 f"bottom 0 has {len(blob.shape)} axes"
             )
         return param.concat_dim
+
+    def plan_step(self, bottom, top):
+        """Return `concat` along the channels of planes; a single bottom shares its memory."""
+        if len(bottom) == 1:
+            return "none"
+        return "concat" if self.axis == 1 and len(bottom[0].shape) == 4 else "layer"
 
     def forward(self, bottom, top):
         """Join."""

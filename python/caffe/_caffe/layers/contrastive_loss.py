@@ -18,6 +18,7 @@ class ContrastiveLossLayer(LossLayer):
     legacy_version has max(margin - d², 0) in place of the square.
     """
 
+    is_pure = True
     exact_num_bottom = 3
 
     def setup(self, bottom, top):

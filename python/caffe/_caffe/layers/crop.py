@@ -11,6 +11,8 @@ from .base.axes import canonical_axis
 class CropLayer(Layer):
     """Axes from `axis` on take bottom[1]'s lengths, from `offset` on; bottom[1] gets no gradient."""
 
+    is_pure = True
+    forward_any_strides = True
     exact_num_bottom = 2
     exact_num_top = 1
     may_run_in_place = False
@@ -53,6 +55,10 @@ class CropLayer(Layer):
         for axis, offset, length in self._windows:
             tensor = tensor.narrow(axis, offset, length)
         return tensor
+
+    def plan_step(self, bottom, top):
+        """Return `crop` where rows and columns alone are cropped."""
+        return "crop" if self.axis == 2 and len(bottom[0].shape) == 4 else "layer"
 
     def forward(self, bottom, top):
         """Copy the window."""

@@ -13,6 +13,7 @@ from ..layer_factory import register_layer
 class DropoutLayer(Layer):
     """TRAIN: x * mask / (1 - dropout_ratio); TEST: x. May run in place."""
 
+    is_pure = True
     exact_num_bottom = 1
     exact_num_top = 1
     any_strides = True
@@ -27,6 +28,10 @@ class DropoutLayer(Layer):
     def reshape(self, bottom, top):
         """Shape the top as the bottom."""
         top[0].reshape_like(bottom[0])
+
+    def plan_step(self, bottom, top):
+        """Return `same`: nothing is dropped when testing."""
+        return "same"
 
     def forward(self, bottom, top):
         """Draw a new mask and apply it; copy when testing."""

@@ -12,6 +12,10 @@ from ..layer_factory import register_layer
 class EltwiseLayer(Layer):
     """PROD, SUM (with a coefficient per bottom, default 1) or MAX of bottoms of one shape."""
 
+    is_pure = True
+    hides_nan = True  # MAX passes over NaN
+    forward_any_strides = True
+    pointwise = True
     min_num_bottom = 2
     exact_num_top = 1
 
@@ -37,6 +41,10 @@ class EltwiseLayer(Layer):
             if blob.shape != shape:
                 self.fail(f"bottoms must have one shape; bottom[0]: {shape}, bottom[{i}]: {blob.shape}")
         top[0].reshape(*shape)
+
+    def plan_step(self, bottom, top):
+        """Return `sum` for a sum."""
+        return "sum" if self._run == self._forward_sum else "layer"
 
     def forward(self, bottom, top):
         """Combine the bottoms' data."""

@@ -12,6 +12,9 @@ from ..layer_factory import register_layer
 class ELULayer(Layer):
     """x where x > 0, else alpha (exp(x) - 1), elementwise; may run in place."""
 
+    is_pure = True
+    forward_any_strides = True
+    pointwise = True
     exact_num_bottom = 1
     exact_num_top = 1
 

@@ -14,6 +14,7 @@ from ..layer_factory import register_layer
 class EmbedLayer(Layer):
     """For each value i of the bottom, row i of parameter 0 (input_dim, num_output), plus a bias."""
 
+    is_pure = True
     exact_num_bottom = 1
     exact_num_top = 1
     may_run_in_place = False

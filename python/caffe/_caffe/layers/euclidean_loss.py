@@ -13,6 +13,8 @@ from ..layer_factory import register_layer
 class EuclideanLossLayer(LossLayer):
     """sum (a - b)² / (2 N); both bottoms take a gradient."""
 
+    is_pure = True
+
     def setup(self, bottom, top):
         """Make room for the difference."""
         self.difference = Blob()

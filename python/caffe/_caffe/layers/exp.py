@@ -14,6 +14,9 @@ from ..layer_factory import register_layer
 class ExpLayer(Layer):
     """base ^ (shift + scale x), elementwise; base -1, the default, is e. May run in place."""
 
+    is_pure = True
+    forward_any_strides = True
+    pointwise = True
     exact_num_bottom = 1
     exact_num_top = 1
 

@@ -13,6 +13,7 @@ from .base.axes import canonical_axis
 class FlattenLayer(Layer):
     """Axes from `axis` (1) to `end_axis` (-1, the last) become one; nothing is copied."""
 
+    is_pure = True
     exact_num_bottom = 1
     exact_num_top = 1
 
@@ -31,6 +32,10 @@ class FlattenLayer(Layer):
             )
         top[0].reshape(*shape[:start], prod(shape[start:end]), *shape[end:])
         self.forward(bottom, top)  # DEVIATION D13: Caffe shares at forward only.
+
+    def plan_step(self, bottom, top):
+        """Return `none`: the top shares the bottom's memory."""
+        return "none"
 
     def forward(self, bottom, top):
         """Share the bottom's data."""

@@ -15,6 +15,8 @@ class HingeLossLayer(LossLayer):
     Caffe: forward keeps the margins in bottom[0]'s diff, and backward reads them there.
     """
 
+    is_pure = True
+
     def forward(self, bottom, top):
         """Top = the sum of margins (L1) or of their squares (L2), divided by N.
 

@@ -15,6 +15,7 @@ from .base.window import window
 class Im2colLayer(Layer):
     """(N..., C, spatial...) to (N..., C * kernel, windows...), zeros around; any number of spatial axes."""
 
+    is_pure = True
     exact_num_bottom = 1
     exact_num_top = 1
     may_run_in_place = False

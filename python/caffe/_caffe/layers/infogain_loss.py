@@ -20,6 +20,7 @@ class InfogainLossLayer(SoftmaxWithLossLayer):
     else from `infogain_loss_param.source`, H of K * K numbers, row by row. A second top shows the probabilities.
     """
 
+    is_pure = True
     exact_num_bottom = None
     min_num_bottom = 2
     max_num_bottom = 3

@@ -17,6 +17,7 @@ from .base.axes import canonical_axis, count
 class InnerProductLayer(Layer):
     """x W^T + b over all axes from `axis` on; weight (num_output, K), or (K, num_output) if `transpose`."""
 
+    is_pure = True
     exact_num_bottom = 1
     exact_num_top = 1
     may_run_in_place = False

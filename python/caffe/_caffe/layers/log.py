@@ -18,6 +18,9 @@ class LogLayer(Layer):
     it is used. log_layer.cpp, Backward_cpu.
     """
 
+    is_pure = True
+    forward_any_strides = True
+    pointwise = True
     exact_num_bottom = 1
     exact_num_top = 1
 

@@ -12,6 +12,8 @@ from ..layer_factory import register_layer
 class LRNLayer(Layer):
     """ACROSS_CHANNELS: x (k + alpha/n sum x^2)^-beta; WITHIN_CHANNEL: x (1 + alpha avg x^2)^-beta."""
 
+    is_pure = True
+    forward_any_strides = True
     exact_num_bottom = 1
     exact_num_top = 1
 
@@ -26,6 +28,11 @@ class LRNLayer(Layer):
         self.k = param.k if self.across else 1.0
         self._window = self.size if self.across else self.size ** 2
         self._scale = self._power = None  # of the last forward: k + alpha * mean of squares; its -beta
+
+    @property
+    def pointwise(self):
+        """Across channels a value sees the others at its place alone."""
+        return self.across
 
     def reshape(self, bottom, top):
         """Shape the top as the bottom, which has 4 axes."""

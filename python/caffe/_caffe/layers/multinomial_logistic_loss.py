@@ -14,6 +14,8 @@ LEAST = 1e-20  # Caffe: kLOG_THRESHOLD
 class MultinomialLogisticLossLayer(LossLayer):
     """- sum log p(label) / N, of probabilities (N, K, ...) and one label an item."""
 
+    is_pure = True
+
     def reshape(self, bottom, top):
         """Check that there is one label an item."""
         super().reshape(bottom, top)

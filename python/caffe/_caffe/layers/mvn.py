@@ -16,6 +16,7 @@ class MVNLayer(Layer):
     The top has Caffe's four legacy axes. Without normalize_variance only the mean goes.
     """
 
+    is_pure = True
     exact_num_bottom = 1
     exact_num_top = 1
 

@@ -20,6 +20,9 @@ functional = torch.nn.functional
 class PoolingLayer(Layer):
     """MAX, AVE or STOCHASTIC over 2-D windows; a second top of MAX holds the place (h * W + w) of each maximum."""
 
+    is_pure = True
+    hides_nan = True  # MAX passes over NaN
+    forward_any_strides = True
     exact_num_bottom = 1
     min_num_top = 1
     may_run_in_place = False
@@ -123,6 +126,15 @@ class PoolingLayer(Layer):
         return pooled
 
     # -- the two passes ------------------------------------------------------------------------
+
+    def plan_step(self, bottom, top):
+        """Return `max_pooling` where its windows overlap or touch, `global_pooling` of a maximum or average."""
+        if len(top) > 1 or self.is_stochastic:
+            return "layer"
+        if self.global_pooling:
+            return "global_pooling"
+        touch = all(stride <= kernel for stride, kernel in zip(self.stride, self.kernel, strict=True))
+        return "max_pooling" if self.is_max and self.round_up and touch else "layer"
 
     def forward(self, bottom, top):
         """Pool."""

@@ -16,6 +16,9 @@ class PowerLayer(Layer):
     it is used. power_layer.cpp, Backward_cpu.
     """
 
+    is_pure = True
+    forward_any_strides = True
+    pointwise = True
     exact_num_bottom = 1
     exact_num_top = 1
 

@@ -19,6 +19,9 @@ class PReLULayer(Layer):
     May run in place.
     """
 
+    is_pure = True
+    forward_any_strides = True
+    pointwise = True
     exact_num_bottom = 1
     exact_num_top = 1
 
@@ -55,9 +58,8 @@ class PReLULayer(Layer):
         x = bottom[0].read_data()
         if top[0] is bottom[0]:
             self.saved.write_data().copy_(x)
-        x = x.view(self.view)
-        below = x.clamp_max(0).mul_(self._slope())
-        torch.add(x.clamp_min(0), below, out=top[0].write_data().view(self.view))
+        slope = self.blobs[0].read_data().view(-1, *[1] * (x.dim() - 2))
+        torch.add(x.clamp_min(0), x.clamp_max(0).mul_(slope), out=top[0].write_data())
 
     def backward(self, top, propagate_down, bottom):
         """Gradient, times the slope below 0; the slope's own is the sum of gradient times x there."""

@@ -13,6 +13,7 @@ from .base.axes import canonical_axis, count
 class ReductionLayer(Layer):
     """coeff times SUM, ASUM, SUMSQ or MEAN over all axes from `axis` (0) on."""
 
+    is_pure = True
     exact_num_bottom = 1
     exact_num_top = 1
     may_run_in_place = False

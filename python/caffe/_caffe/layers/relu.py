@@ -12,6 +12,9 @@ from ..layer_factory import register_layer
 class ReLULayer(Layer):
     """max(x, 0) + negative_slope * min(x, 0), elementwise; may run in place."""
 
+    is_pure = True
+    forward_any_strides = True
+    pointwise = True
     exact_num_bottom = 1
     exact_num_top = 1
     any_strides = True
@@ -23,6 +26,10 @@ class ReLULayer(Layer):
     def reshape(self, bottom, top):
         """Shape the top as the bottom."""
         top[0].reshape_like(bottom[0])
+
+    def plan_step(self, bottom, top):
+        """Return `relu`."""
+        return "relu"
 
     def forward(self, bottom, top):
         """Top = max(x, 0) + slope * min(x, 0)."""

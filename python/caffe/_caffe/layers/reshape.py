@@ -15,6 +15,7 @@ class ReshapeLayer(Layer):
     In the shape 0 copies the bottom's axis at that place, one -1 takes what is left.
     """
 
+    is_pure = True
     exact_num_bottom = 1
     exact_num_top = 1
 
@@ -79,6 +80,10 @@ class ReshapeLayer(Layer):
                 )
             dims[at] = prod(shape) // known
         return [*shape[:start], *dims, *shape[end:]]
+
+    def plan_step(self, bottom, top):
+        """Return `none`: the top shares the bottom's memory."""
+        return "none"
 
     def forward(self, bottom, top):
         """Nothing: data is shared."""

@@ -22,6 +22,7 @@ class ScaleLayer(Layer):
     bottoms). May run in place.
     """
 
+    is_pure = True
     min_num_bottom = 1
     max_num_bottom = 2
     exact_num_top = 1
@@ -99,6 +100,18 @@ class ScaleLayer(Layer):
         torch.mul(x.view(self.view), scale, out=top[0].write_data().view(self.view))
         if self.bias_layer is not None:
             self.bias_layer.forward(top, top)
+
+    def plan_step(self, bottom, top):
+        """Return `affine` for one learned number per channel."""
+        is_channels = self.view[1] == bottom[0].shape[1] and len(self.blobs[0].shape) == 1 if self.blobs else False
+        return "affine" if len(bottom) == 1 and is_channels and self._axis_of(bottom[0]) == 1 else "layer"
+
+    def _axis_of(self, data):
+        return canonical_axis(self, data, self.layer_param.scale_param.axis)
+
+    def channel_affine(self):
+        """Return factor and offset (C) of each channel; the offset None without a bias."""
+        return self.blobs[0].read_data().view(-1), self.blobs[1].read_data().view(-1) if self.bias_layer else None
 
     def backward(self, top, propagate_down, bottom):
         """Gradient times scale; the scale's is the sum of gradient times bottom[0]."""

@@ -12,6 +12,9 @@ from ..layer_factory import register_layer
 class SigmoidLayer(Layer):
     """1 / (1 + exp(-x)), elementwise; may run in place."""
 
+    is_pure = True
+    forward_any_strides = True
+    pointwise = True
     exact_num_bottom = 1
     exact_num_top = 1
 

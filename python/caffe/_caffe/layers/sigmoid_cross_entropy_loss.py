@@ -15,6 +15,8 @@ from .base.axes import count
 class SigmoidCrossEntropyLossLayer(LossLayer):
     """- sum (t log s(x) + (1 - t) log(1 - s(x))) / normalizer, with targets t in [0, 1], s the sigmoid."""
 
+    is_pure = True
+
     def setup(self, bottom, top):
         """Read loss_param; unlike SoftmaxWithLoss it divides by the batch size unless told."""
         param = self.layer_param.loss_param

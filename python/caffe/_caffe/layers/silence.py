@@ -13,8 +13,13 @@ from ..layer_factory import register_layer
 class SilenceLayer(Layer):
     """No tops; the gradient of every bottom is zero."""
 
+    is_pure = True
     min_num_bottom = 1
     exact_num_top = 0
+
+    def plan_step(self, bottom, top):
+        """Return `none`."""
+        return "none"
 
     def forward(self, bottom, top):
         """Do nothing."""

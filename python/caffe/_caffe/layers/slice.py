@@ -11,6 +11,8 @@ from .base.axes import canonical_axis
 class SliceLayer(Layer):
     """Equal parts, or cuts at slice_point; a single top is shared, data and diff."""
 
+    is_pure = True
+    forward_any_strides = True
     exact_num_bottom = 1
     min_num_top = 1
 
@@ -66,6 +68,12 @@ class SliceLayer(Layer):
                 f"input slice axis ({total}), with at most {total} tops"
             )
         return lengths
+
+    def plan_step(self, bottom, top):
+        """Return `slice` along the channels of planes; a single top shares the bottom's memory."""
+        if len(top) == 1:
+            return "none"
+        return "slice" if self.axis == 1 and len(bottom[0].shape) == 4 else "layer"
 
     def forward(self, bottom, top):
         """Copy the parts out."""

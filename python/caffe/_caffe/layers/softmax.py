@@ -13,8 +13,15 @@ from .base.axes import canonical_axis
 class SoftmaxLayer(Layer):
     """exp(x) / sum exp(x) along `axis` (default 1); may run in place."""
 
+    is_pure = True
+    forward_any_strides = True
     exact_num_bottom = 1
     exact_num_top = 1
+
+    @property
+    def pointwise(self):
+        """Along the channels a value sees the others at its place alone."""
+        return self.axis == 1
 
     def reshape(self, bottom, top):
         """Shape the top as the bottom."""

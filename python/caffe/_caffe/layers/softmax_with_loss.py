@@ -22,6 +22,8 @@ class SoftmaxWithLossLayer(LossLayer):
     outer * inner of them, as floats.
     """
 
+    is_pure = True
+
     # DEVIATION D12: Caffe allows two tops, but its checks of loss_weight let none be built.
     exact_num_top = None
     min_num_top = 1

@@ -12,6 +12,7 @@ from ..layer_factory import register_layer
 class SplitLayer(Layer):
     """Tops share the bottom's data; each has a diff of its own."""
 
+    is_pure = True
     exact_num_bottom = 1
     min_num_top = 1
     any_strides = True
@@ -24,6 +25,10 @@ class SplitLayer(Layer):
                 self.fail("Split Layer does not allow in-place computation.")
             blob.reshape_like(bottom[0])
         self.forward(bottom, top)
+
+    def plan_step(self, bottom, top):
+        """Return `same`."""
+        return "same"
 
     def forward(self, bottom, top):
         """Share the bottom's data with every top."""

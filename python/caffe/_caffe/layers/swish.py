@@ -13,6 +13,7 @@ from ..layer_factory import register_layer
 class SwishLayer(Layer):
     """x sigmoid(beta x), elementwise; may run in place."""
 
+    is_pure = True
     exact_num_bottom = 1
     exact_num_top = 1
 

@@ -12,6 +12,10 @@ from ..layer_factory import register_layer
 class ThresholdLayer(Layer):
     """1 where x > threshold, else 0, elementwise; may run in place; no gradient."""
 
+    is_pure = True
+    hides_nan = True
+    forward_any_strides = True
+    pointwise = True
     exact_num_bottom = 1
     exact_num_top = 1
 

@@ -13,6 +13,7 @@ from .base.axes import canonical_axis, count
 class TileLayer(Layer):
     """The bottom `tiles` times, one after the other, along `axis` (1)."""
 
+    is_pure = True
     exact_num_bottom = 1
     exact_num_top = 1
     may_run_in_place = False

@@ -15,7 +15,7 @@ from .. import memory
 from ..errors import OutOfMemory
 
 if TYPE_CHECKING:
-    from .build import Wiring
+    from .wiring import Wiring
 
 
 class Estimate:
@@ -32,9 +32,10 @@ class Estimate:
         Raises:
             OutOfMemory: the net so far takes more than there is.
         """
-        layer = wiring.layers[-1]
-        blobs = [(blob, f"top '{wiring.blob_names[i]}' of layer")
-                 for blob, i in zip(wiring.top_vecs[-1], wiring.top_ids[-1], strict=True)]
+        node = wiring.nodes[-1]
+        layer = node.layer
+        blobs = [(blob, f"top '{name}' of layer")
+                 for blob, name in zip(node.tops, wiring.names_of(node.top_ids), strict=True)]
         for blob, what in [*blobs, *((blob, f"parameter {i} of layer") for i, blob in enumerate(layer.blobs))]:
             self._count(id(blob._data), blob.count, f"{what} '{layer.name}' {blob.shape}")
         self._judge(f"the net's blobs take {{}} up to layer '{layer.name}'")
@@ -45,13 +46,14 @@ class Estimate:
         Raises:
             OutOfMemory: the net with its gradients takes more than there is.
         """
-        for bottoms, ids, needs, runs in zip(wiring.bottom_vecs, wiring.bottom_ids, wiring.bottom_need_backward,
-                                             wiring.layer_need_backward, strict=True):
-            for blob, blob_id, needed in zip(bottoms, ids, needs, strict=True):
-                if runs and needed:
-                    self._count(id(blob._diff), blob.count, f"gradient of '{wiring.blob_names[blob_id]}' {blob.shape}")
-        if any(wiring.layer_need_backward):
-            for i, blob in enumerate(wiring.learnable_params):
+        for node in wiring.nodes:
+            for blob, name, needed in zip(node.bottoms, wiring.names_of(node.bottom_ids), node.bottom_need_backward,
+                                          strict=True):
+                if node.need_backward and needed:
+                    self._count(id(blob._diff), blob.count, f"gradient of '{name}' {blob.shape}")
+        if any(node.need_backward for node in wiring.nodes):
+            for i, learnable in enumerate(wiring.learnables):
+                blob = learnable.blob
                 self._count(id(blob._diff), blob.count, f"gradient of parameter {i} {blob.shape}")
         self._judge("the net's blobs take {} with their gradients")
 

@@ -7,6 +7,9 @@ Errors of users' layers, in Python or of torch operations, pass through unchange
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 from ..errors import CaffeError, LayerError, NetError, OutOfMemory
 from ..layer import Layer
 
@@ -14,6 +17,15 @@ _BUILT_IN = "caffe._caffe.layers."
 _KINDS = (ArithmeticError, IndexError, MemoryError, RuntimeError, TypeError, ValueError)
 _NO_MEMORY = ("can't allocate memory", "CUDA out of memory", "Storage size calculation overflowed",
               "Unable to allocate")
+
+
+@contextlib.contextmanager
+def naming(layer: Layer) -> Iterator[None]:
+    """Let what is raised inside name the layer."""
+    try:
+        yield
+    except Exception as problem:
+        raise named(layer, problem)  # noqa: B904 - it knows its cause
 
 
 def named(layer: Layer, problem: Exception) -> Exception:
@@ -29,7 +41,7 @@ def named(layer: Layer, problem: Exception) -> Exception:
     elif isinstance(problem, MemoryError) or any(words in str(problem) for words in _NO_MEMORY):
         error = OutOfMemory(_text(layer, problem))
     else:
-        error = LayerError(f"{_text(layer, problem)}; its bottoms or its numbers will not do together")
+        error = LayerError(f"{_text(layer, problem)}; incompatible bottoms or parameters")
     error.__cause__ = problem
     return error
 

@@ -1,6 +1,6 @@
-"""A Net's weights: shared with another net, copied from files, saved to them.
+"""A net's weights: shared with another net, copied from files, saved to them.
 
-In:   a Net's wiring (`_w`); caffemodels, binary or HDF5.
+In:   a net's wiring; caffemodels, binary or HDF5.
 Out:  copy_from, load_hdf5, save, save_hdf5, share_with, to_proto.
 Not here: bytes of files (caffemodel, caffemodel_writer, hdf5_files). Source: BVLC net.cpp.
 """
@@ -8,59 +8,57 @@ Not here: bytes of files (caffemodel, caffemodel_writer, hdf5_files). Source: BV
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .. import log
 from ..blob import Blob
 from ..errors import NetError
 from ..files import caffemodel, hdf5_files
-from ..layer import Layer
-
-if TYPE_CHECKING:
-    from .build import Wiring
+from .wiring import Node, Wiring
 
 
-class NetWeights:
-    """The part of a Net that gets and gives weights."""
+class Weights:
+    """The parameters of a net, layer by layer.
 
-    _w: Wiring
-    layers: list[Layer]
-    name: str
+    Args:
+        name: the net's name, which is saved.
+        wiring: of the net.
+    """
 
-    def layer_index(self, name: str) -> int | None:
-        """Return the index of the first layer of this name, or None."""
-        try:
-            return self._w.layer_names.index(name)
-        except ValueError:
-            return None
+    def __init__(self, name: str, wiring: Wiring) -> None:
+        self._name, self._wiring = name, wiring
 
-    def share_with(self, other: NetWeights) -> None:
+    def _node(self, name: str) -> Node | None:
+        """Return the first layer of this name, or None."""
+        return next((node for node in self._wiring.nodes if node.name == name), None)
+
+    def share_with(self, other: Wiring) -> None:
         """Use another net's parameters, layer by layer of the same name; data only, gradients stay apart.
 
         Raises:
             NetError: a layer of the same name has other parameters.
         """
-        for name, source in zip(other._w.layer_names, other.layers, strict=True):
-            index = self.layer_index(name)
-            if index is None:
-                log.info(f"Ignoring source layer {name}", "net.cpp:670")
+        for source in other.nodes:
+            target = self._node(source.name)
+            if target is None:
+                log.info(f"Ignoring source layer {source.name}", "net.cpp:670")
                 continue
-            target = self.layers[index]
-            if len(target.blobs) != len(source.blobs):
-                raise NetError(f"Incompatible number of blobs for layer {name}: the other net has "
-                               f"{len(source.blobs)}, this one {len(target.blobs)}")
-            want, got = [b.shape for b in target.blobs], [b.shape for b in source.blobs]
+            mine, theirs = target.layer.blobs, source.layer.blobs
+            if len(mine) != len(theirs):
+                raise NetError(f"Incompatible number of blobs for layer {source.name}: the other net has "
+                               f"{len(theirs)}, this one {len(mine)}")
+            want, got = [b.shape for b in mine], [b.shape for b in theirs]
             if want != got:
-                raise NetError(f"Cannot share param weights from layer '{name}'; shape mismatch. Source params are "
-                               f"{got}; target params are {want}")
-            for mine, theirs in zip(target.blobs, source.blobs, strict=True):
-                mine.share_data(theirs)
+                raise NetError(f"Cannot share param weights from layer '{source.name}'; shape mismatch. Source params "
+                               f"are {got}; target params are {want}")
+            for blob, shared in zip(mine, theirs, strict=True):
+                blob.share_data(shared)
 
     def copy_from(self, path: str | os.PathLike[str]) -> None:
         """Copy weights of a caffemodel, binary or HDF5, into the layers of the same names; others stay as they are.
 
         Raises:
-            ProtoError: the file is missing, truncated or no caffemodel.
+            ProtoError: the file is missing, truncated or not a caffemodel.
             NetError: a layer of the same name has other parameters.
         """
         path = os.fspath(path)
@@ -68,17 +66,18 @@ class NetWeights:
             self.load_hdf5(path)
             return
         for source in caffemodel.read_layers(path):
-            blobs = self._blobs_for(source.name)
-            if blobs is None:
+            target = self._target(source.name)
+            if target is None:
                 continue
+            blobs = target.layer.blobs
             if len(blobs) != len(source.blobs):
                 raise _incompatible(source.name, path, len(source.blobs), len(blobs))
-            for param_id, (target, values) in enumerate(zip(blobs, source.blobs, strict=True)):
-                if not _same_shape(values, target):
-                    raise _other_shape(source.name, param_id, values.shape, target.shape)
-                target.data.reshape(-1)[...] = values.data
+            for param_id, (blob, values) in enumerate(zip(blobs, source.blobs, strict=True)):
+                if not _same_shape(values, blob):
+                    raise _other_shape(source.name, param_id, values.shape, blob.shape)
+                blob.data.reshape(-1)[...] = values.data
                 if values.diff is not None:  # Caffe: a snapshot with snapshot_diff brings gradients too. blob.cpp
-                    target.diff.reshape(-1)[...] = values.diff
+                    blob.diff.reshape(-1)[...] = values.diff
 
     def load_hdf5(self, path: str | os.PathLike[str]) -> None:
         """Copy weights of an HDF5 caffemodel, as copy_from does.
@@ -88,10 +87,10 @@ class NetWeights:
             NetError: a layer of the same name has other parameters.
         """
         for name, source in hdf5_files.read_net(os.fspath(path)):
-            blobs = self._blobs_for(name)
-            if blobs is None:
+            target = self._target(name)
+            if target is None:
                 continue
-            own = self._own_blobs(self._w.layer_names.index(name))
+            blobs, own = target.layer.blobs, self._own_blobs(self._wiring.nodes.index(target))
             if set(source) - set(range(len(blobs))) or set(own) - set(source):
                 raise _incompatible(name, os.fspath(path), len(source), len(own))
             for param_id, values in source.items():
@@ -99,13 +98,12 @@ class NetWeights:
                     raise _other_shape(name, param_id, values.shape, blobs[param_id].shape)
                 blobs[param_id].data[...] = values
 
-    def _blobs_for(self, layer_name: str) -> list[Blob] | None:
-        """Return the parameters of the first layer of this name, or None (and say so) where there is none."""
-        index = self.layer_index(layer_name)
-        if index is None:
+    def _target(self, layer_name: str) -> Node | None:
+        """Return the first layer of this name, or None, and say so, where there is none."""
+        node = self._node(layer_name)
+        if node is None:
             log.info(f"Ignoring source layer {layer_name}", "net.cpp:740")
-            return None
-        return self.layers[index].blobs
+        return node
 
     def save(self, path: str | os.PathLike[str], write_diff: bool = False) -> None:
         """Write all layers with their parameters as a caffemodel, byte for byte as Caffe does; atomic."""
@@ -114,28 +112,27 @@ class NetWeights:
                              diffs=[[b.diff for b in layer] for layer in blobs] if write_diff else None)
 
     def save_hdf5(self, path: str | os.PathLike[str], write_diff: bool = False) -> None:
-        """Write all parameters as HDF5, group by group as Caffe does; a shared one stands with its owner; atomic."""
-        layers = [(name, {i: blob.data for i, blob in self._own_blobs(layer_id).items()})
-                  for layer_id, name in enumerate(self._w.layer_names)]
+        """Write all parameters as HDF5, group by group as Caffe does, a shared one with its owner; atomic."""
+        nodes = self._wiring.nodes
+        layers = [(node.name, {i: blob.data for i, blob in self._own_blobs(layer_id).items()})
+                  for layer_id, node in enumerate(nodes)]
         # Caffe: gradients are written of every parameter, shared or not. net.cpp, ToHDF5
-        diffs = [{i: blob.diff for i, blob in enumerate(layer.blobs)} for layer in self.layers]
+        diffs = [{i: blob.diff for i, blob in enumerate(node.layer.blobs)} for node in nodes]
         hdf5_files.write_net(os.fspath(path), layers, diffs if write_diff else None)
 
     def _own_blobs(self, layer_id: int) -> dict[int, Blob]:
-        """Return a layer's parameters by number, but those that another layer owns."""
-        w, blobs = self._w, self.layers[layer_id].blobs
-        owners = {place: owner for place, owner in zip(w.param_layer_ids, w.param_owners, strict=True)}
-        return {i: blob for i, blob in enumerate(blobs) if owners[(layer_id, i)] < 0}
+        """Return a layer's parameters by number, except those that another layer owns."""
+        return {p.param_id: p.blob for p in self._wiring.params if p.layer_id == layer_id and p.owner is None}
 
     def to_proto(self) -> tuple[Any, list[list[Blob]]]:
         """Return the NetParameter as it is saved, without values, and each layer's parameter blobs."""
         from caffe.proto import caffe_pb2
 
-        param = caffe_pb2.NetParameter(name=self.name)
-        for layer in self.layers:
+        param = caffe_pb2.NetParameter(name=self._name)
+        for node in self._wiring.nodes:
             # by bytes: a layer registered since this net was built has made all message classes anew
-            param.layer.add().MergeFromString(layer.layer_param.SerializeToString())
-        return param, [list(layer.blobs) for layer in self.layers]
+            param.layer.add().MergeFromString(node.layer.layer_param.SerializeToString())
+        return param, [list(node.layer.blobs) for node in self._wiring.nodes]
 
 
 def _incompatible(layer: str, path: str, got: int, want: int) -> NetError:

@@ -1,9 +1,12 @@
 """A faster forward for TEST nets, with the same results: what a script cannot see is not computed.
 
-reach.py    which part of a blob the image reaches, and where the rest is one constant
-step.py     what a step of a program is asked; sliding.py, steps.py: the layers as steps
-space.py    memory that is used again
-program.py  the steps of a net, what each needs of the one before, and one run of them
-graphs.py   programs as CUDA graphs
-plan.py     when a net may run so, and what happens to the blobs that were left out
+plan.py       when a net may run so, and what happens to the blobs that were left out
+trace.py      a pass as values: every write of a blob makes a value of its own
+fuse.py       which operations are needed, and which run together;  kinds.py  the step of each kind of operation
+step.py       the interface of a step;  sliding.py, pointwise.py, steps.py, by_layer.py  the steps
+packing.py    the weights of a convolution, folded and ordered for its kernel
+program.py    the steps that compute some values, and a run of them;  space.py  memory that is used again
+reach.py      which part of a blob the image reaches, and where the rest is one constant
+weights.py    which weights have changed since the last pass
+graphs.py     programs as CUDA graphs
 """

@@ -28,7 +28,7 @@ WARM = 3  # passes in a row before one is recorded: kernels are chosen, frames a
 KEPT = 4  # graphs of a program
 
 Values = dict[int, torch.Tensor]
-Made = tuple[Values, torch.Tensor]  # found values, and the program's doubt about them
+Made = tuple[Values, torch.Tensor]  # found values, and the program's check of them
 
 
 class Recorder:
@@ -107,7 +107,7 @@ class Graph:
 
 
 class Graphs:
-    """The graphs of a program, those that were used last."""
+    """A program, and its graphs, those that were used last."""
 
     def __init__(self, program: Program) -> None:
         self._program = program
@@ -115,46 +115,56 @@ class Graphs:
         self._last: tuple | None = None
         self._times = 0
 
+    @property
+    def inputs(self) -> list[int]:
+        """The values that the program reads and does not make."""
+        return self._program.inputs
+
     def forget(self) -> None:
-        """Drop all graphs: weights have changed."""
+        """Drop all graphs, and what was computed from weights: they have changed."""
+        self._program.forget()
         self._graphs.clear()
         self._last = None
 
-    def run(self, inputs: Values, wanted: frozenset[int]) -> Made:
+    def give_back(self) -> None:
+        """Let the memory of the last run be used again."""
+        self._program.give_back()
+
+    def run(self, inputs: Values) -> Made:
         """Compute values, as Program.run.
 
         Returns:
-            Values by number, good until any program's next run; and the program's doubt about them.
+            Values by number, good until any program's next run; and the program's check of them.
         """
         if not common.graphs() or not recorder.serves(common.device()):
-            return self._plainly(inputs, wanted)
+            return self._plainly(inputs)
         weights = [tensor.data_ptr() for tensor in self._program.weights()]  # up to date on the device from here on
-        key = (common.device(), common.precision(), wanted, tuple(weights),
+        key = (common.device(), common.precision(), tuple(weights),
                *((number, x.shape) for number, x in inputs.items()))
         self._times = self._times + 1 if key == self._last else 1
         self._last = key
         if key not in self._graphs and self._times > WARM:
-            self._record(key, inputs, wanted)
+            self._record(key, inputs)
         if key not in self._graphs:
-            return self._plainly(inputs, wanted)
+            return self._plainly(inputs)
         self._graphs.move_to_end(key)
         graph = self._graphs[key]
         for number, x in inputs.items():
             graph.inputs[number].copy_(x)
         graph.replay()
-        found, doubt = graph.made
-        return found, doubt.clone()  # it is read when other graphs have run
+        found, check = graph.made
+        return found, check.clone()  # it is read when other graphs have run
 
-    def _plainly(self, inputs: Values, wanted: frozenset[int]) -> Made:
-        found = self._program.run(inputs, wanted)
-        return found, self._program.doubt(found)
+    def _plainly(self, inputs: Values) -> Made:
+        found = self._program.run(inputs)
+        return found, self._program.checks(found)
 
-    def _record(self, key: tuple, inputs: Values, wanted: frozenset[int]) -> None:
+    def _record(self, key: tuple, inputs: Values) -> None:
         """Record a run, or give up graphs, in this process."""
         own = {number: x.clone() for number, x in inputs.items()}
         known = self._program.known()
         try:
-            replay, made = recorder.record(lambda: self._plainly(own, wanted), common.device())
+            replay, made = recorder.record(lambda: self._plainly(own), common.device())
             if {id(tensor) for tensor in known} != {id(tensor) for tensor in self._program.known()}:
                 raise RuntimeError("what is known beforehand was computed anew while it was recorded")
         except Exception as problem:

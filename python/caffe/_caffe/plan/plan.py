@@ -1,296 +1,234 @@
-"""When a TEST net may run as a plan, and what happens to the blobs that are left out.
+"""When a TEST net may run as a plan, what a pass writes, and how blobs that it left out are computed when one looks.
 
-In:   a net that is to run forward from its first to its last layer.
-Out:  its outputs, losses and every blob that a script holds a view of, as after Caffe's own pass; the other blobs are
-    computed when they are looked at, by a pass layer by layer over the same inputs.
-Not here: the steps (steps), parts of blobs (program), the pass layer by layer (net).
+In:   a net's wiring, and ways to run and to reshape one layer.
+Out:  the losses of whole passes; outputs, and every blob that a script holds a view of, as after Caffe's own pass. The
+    other blobs are computed when somebody looks at them, by a pass layer by layer over the same inputs and weights.
+Not here: what a pass computes (trace), how (program), which weights have changed (weights).
 """
 
 from __future__ import annotations
 
 import math
+import sys
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
-from .. import common
-from ..errors import NetError
-from ..layer import Layer
-from . import steps
+from .. import common, log
+from ..blob import Blob, shape_version
+from ..syncedmem import SyncedMemory
+from .fuse import Fuser
 from .graphs import Graphs
-from .program import Program
-from .sliding import Convolve, Pool
-from .step import Step
+from .program import Program, Values
+from .space import Space
+from .trace import Trace, signature, trace
+from .weights import Weights
 
 if TYPE_CHECKING:
-    from ..net.net import Net
+    from ..net.wiring import Wiring
 
-# Layers that only compute their tops from their bottoms, the same at every pass in phase TEST.
-PURE = frozenset("""AbsVal Accuracy ArgMax BatchNorm Bias BNLL Clip Concat Convolution Crop Deconvolution Dropout
-Eltwise ELU EuclideanLoss Exp Flatten HingeLoss InfogainLoss InnerProduct Log LRN MultinomialLogisticLoss MVN Pooling
-Power PReLU Reduction ReLU Reshape Scale Sigmoid SigmoidCrossEntropyLoss Silence Slice Softmax SoftmaxWithLoss Split
-Swish TanH Threshold Tile""".split())
+KEPT_PROGRAMS = 4  # for blobs that are wanted in turn
+MOST_REPEATS = 3  # passes in a row that were run twice,
+REST = 30  # after which so many run layer by layer
+
+RunLayer = Callable[[int], Sequence[torch.Tensor]]
 
 
 class Plan:
-    """The plan of one net. `Plan.of(net)` gives None where there is nothing to gain, or a layer has effects."""
+    """The plan of one net; `Plan.of` makes one where a plan may run it, and gains."""
 
-    def __init__(self, net: Net, segments: list[Segment | int], sources: list[int]) -> None:
-        self._net, self._segments, self._sources = net, segments, sources
-        self._others = [i for i in range(len(net.layers)) if i not in sources]
-        self._weights: list[tuple] = []
-        self._kept: list[tuple[Any, torch.Tensor]] = []  # source blobs and their data at the last pass
-        self._left_out: list[Any] = []  # memories that hold nothing yet
-        self._lost = False  # nor can they any more
+    def __init__(self, wiring: Wiring, run_layer: RunLayer, reshape_layer: Callable[[int], None]) -> None:
+        self._wiring, self._run_layer, self._reshape_layer = wiring, run_layer, reshape_layer
+        self._sources = [i for i, node in enumerate(wiring.nodes) if node.is_source]
+        self._others = [i for i, node in enumerate(wiring.nodes) if not node.is_source]
+        self._blobs = wiring.blobs
+        self._shaped_at = -1  # the shape version that all below fits
+        self._signature: tuple = ()
+        self._compiled = Compiled(Trace())
+        self._is_empty = False  # a blob has no values
+        self._endings: list[tuple[int, SyncedMemory, Blob]] = []
+        self._always: frozenset[int] = frozenset()  # values that are wanted in every pass
+        self._seen: set[SyncedMemory] = set()  # memories that a script asked for; they add themselves
+        self._weights = Weights()
+        self._setting: tuple = ()  # precision and device that weights are packed for
+        self._inputs: list[tuple[Blob, torch.Tensor]] = []  # of the last pass
+        self._is_behind = False  # layers and blobs that were left out know nothing of the last pass
+        self._repeats, self._rest = 0, 0
 
     @classmethod
-    def of(cls, net: Net) -> Plan | None:
-        """Make the plan of a net, if one serves."""
-        w = net._w
-        sources = [i for i, bottoms in enumerate(w.bottom_ids) if not bottoms]
-        others = [layer for layer, bottoms in zip(w.layers, w.bottom_ids, strict=True) if bottoms]
-        if net.phase != common.TEST or any(layer.type not in PURE for layer in others) or _edits_shared(net):
-            return None
-        segments = _segments(net)
-        gains = any(isinstance(step, Convolve) for s in segments if isinstance(s, Segment)
-                    for step in s.program.steps)
-        return cls(net, segments, sources) if gains else None
+    def of(cls, wiring: Wiring, phase: int, run_layer: RunLayer,
+           reshape_layer: Callable[[int], None]) -> Plan | None:
+        """Return the plan of a net, or None where a layer has effects, or there is nothing to gain."""
+        layers = [node.layer for node in wiring.nodes if not node.is_source]
+        may_run = phase == common.TEST and all(layer.is_pure and layer.phase == common.TEST for layer in layers)
+        # Without a convolution there is little arithmetic, and a plan's own time may be all of it.
+        gains = any(node.layer.type == "Convolution" for node in wiring.nodes)
+        return cls(wiring, run_layer, reshape_layer) if may_run and gains else None
 
-    def run(self) -> float:
-        """Run the whole net; give its loss."""
-        w = self._net._w
-        for i in self._sources:
-            self._net.forward_layer(i)
-        for i in self._others:
-            self._net.reshape_layer(i)
-        self._drop_left_out()
-        for segment in self._segments:
-            if isinstance(segment, Segment):
-                segment.refresh()
-        self._kept = [(blob, blob.read_data().clone()) for i in self._sources for blob in w.top_vecs[i]]
-        written, doubts, losses = {id(blob._data) for blob, _ in self._kept}, [], []
-        for part in self._segments:
-            if not isinstance(part, Segment):
-                losses += self._net.forward_layer(part)
-                written.update(id(blob._data) for blob in w.top_vecs[part])
+    # -- a pass --------------------------------------------------------------------------------
+
+    def run(self) -> list[float]:
+        """Run the whole net; return its losses."""
+        losses = [loss for i in self._sources for loss in self._run_layer(i)]
+        if shape_version() != self._shaped_at:
+            self._fit_shapes()
+        if self._is_empty or self._rest > 0:
+            self._rest -= 1
+            return self._by_layer(losses)
+        self._refresh_weights()
+        sources, program = self._compiled.trace.sources, self._compiled.program_for(self._wanted())
+        kept = [(blob, blob.read_data().clone()) for blob in sources.values()]
+        try:
+            found, checks = program.run({value: sources[value].read_data() for value in program.inputs})
+        except Exception as problem:  # which layer it is, and whether Caffe's own way has it too, the layers tell
+            program.give_back()
+            return self._without(losses, problem)
+        inner = [torch.dot(found[value].float().reshape(-1), blob.read_diff().reshape(-1))
+                 for value, blob in self._compiled.trace.losses]
+        *numbers, check = _on_host([*losses, *inner, checks])
+        if not math.isfinite(check):
+            program.give_back()
+            return self._repeat(losses)
+        self._write(found)
+        program.give_back()
+        self._inputs, self._is_behind, self._repeats = kept, True, 0
+        self._weights.settle()
+        return numbers
+
+    def _without(self, losses: list[torch.Tensor], problem: Exception) -> list[float]:
+        """Run layer by layer, now and from now on, what failed as a plan."""
+        found = self._by_layer(losses)
+        log.warning(f"a net's plan failed, and it runs layer by layer: {problem}", "plan.py:1")
+        self._rest = sys.maxsize
+        return found
+
+    def _repeat(self, losses: list[torch.Tensor]) -> list[float]:
+        """Run layer by layer what may hold other values than Caffe's, and rest if that happens every time."""
+        self._repeats += 1
+        if self._repeats >= MOST_REPEATS:
+            self._repeats, self._rest = 0, REST
+        return self._by_layer(losses)
+
+    def _by_layer(self, losses: list[torch.Tensor]) -> list[float]:
+        """Run all layers but the sources one by one; return all losses."""
+        inner = [loss for i in self._others for loss in self._run_layer(i)]
+        self._is_behind = False
+        self._weights.keep_nothing()
+        return [float(loss) for loss in [*losses, *inner]]
+
+    def _wanted(self) -> frozenset[int]:
+        """Return the values that this pass must compute whole."""
+        if not self._seen:
+            return self._always
+        return self._always.union(value for value, memory, _ in self._endings if memory in self._seen)
+
+    def _write(self, found: Values) -> None:
+        """Write what was computed whole into its blobs, and leave out the others."""
+        for value, memory, blob in self._endings:
+            if value in found:
+                blob.write_data().copy_(found[value])
             else:
-                doubts.append(part.run(w.blobs, written))
-        numbers = torch.stack([*doubts, *losses]).tolist()  # the host waits for a GPU once
-        if not all(math.isfinite(number) for number in numbers[:len(doubts)]):
-            self._restore()
-            return self._by_layer()
-        self._left_out = [blob._data for blob in w.blobs if id(blob._data) not in written]
-        for blob in w.blobs:
-            blob._data.looked = False
-        for memory in self._left_out:
-            memory.leave_out(self.fill)
-        self._watch_weights(self._before_weights_change)
-        return sum(numbers[len(doubts):], 0.0)
+                memory.leave_out(self.catch_up)
+        self._seen.intersection_update([memory for memory in self._seen if memory.is_watched()])
 
-    def _by_layer(self) -> float:
-        """Run all layers but the sources one by one; give the net's loss."""
-        return sum((float(loss) for i in self._others for loss in self._net.forward_layer(i)), 0.0)
+    # -- shapes and weights --------------------------------------------------------------------
 
-    def fill(self) -> None:
-        """Compute what was left out, over the inputs of the last pass."""
-        if not any(memory.is_left_out() for memory in self._left_out):
-            return
-        # DEVIATION D38: Caffe has written every blob in its pass.
-        if self._lost or self._is_stale():
-            raise NetError("net: weights were written through a view since the last forward, which left out the blob "
-                           "you look at; run forward again, or look at the blob before you write")
-        self._drop_left_out()
-        shapes = [(blob, blob.shape) for blob in self._net._w.blobs]  # scripts may have prepared the next pass
-        now = [blob.read_data().clone() for blob, _ in self._kept]
-        self._restore()
-        with common.arithmetic():
-            self._by_layer()
-        for blob, shape in shapes:
-            blob.reshape(*shape)
-        for (blob, _), values in zip(self._kept, now, strict=True):
-            blob.write_data().copy_(values)
+    def _fit_shapes(self) -> None:
+        """Reshape all layers but the sources; follow the pass anew where memories are shared in another way."""
+        for i in self._others:
+            self._reshape_layer(i)
+        now = signature(self._wiring.nodes, self._blobs)
+        if now != self._signature:
+            self._compiled, self._signature = Compiled(trace(self._wiring.nodes)), now
+        self._fit_memories(self._compiled.trace)
+        if self._weights.watch([parameter.blob for parameter in self._wiring.params]):
+            self._setting = ()
+        self._is_empty = any(blob.count == 0 for blob in self._blobs)
+        self._shaped_at = shape_version()
 
-    def _before_weights_change(self) -> None:
-        """Compute what was left out, while the weights of the pass are there; if they changed unseen, it is lost."""
-        if self._is_stale():
-            self._lost = True
-            self._watch_weights(None)
-        else:
-            self.fill()
+    def _fit_memories(self, followed: Trace) -> None:
+        """Find the memories that the pass writes; those of outputs and sources are always written."""
+        # a source's value is read from the net's memory, so whoever holds it too is written before that changes
+        endings = sorted(followed.endings, key=lambda ending: ending.value not in followed.sources)
+        self._endings = [(ending.value, ending.blob._data, ending.blob) for ending in endings]
+        seen = {id(self._blobs[i]._data) for i in self._wiring.output_ids}
+        seen.update(id(blob._data) for blob in followed.sources.values())
+        self._always = frozenset([value for value, memory, _ in self._endings if id(memory) in seen]
+                                 + [value for value, _ in followed.losses])
+        for _, memory, _ in self._endings:
+            memory.lookers = self._seen
+        self._seen.update(memory for _, memory, _ in self._endings if memory.is_watched())
 
-    def _is_stale(self) -> bool:
-        return any(segment.is_stale() for segment in self._segments if isinstance(segment, Segment))
+    def _refresh_weights(self) -> None:
+        """Forget what was made of weights that have changed."""
+        setting, changed = (common.precision(), common.device()), self._weights.changed()
+        if setting != self._setting:
+            self._compiled.forget(None)
+            self._setting = setting
+        elif changed:
+            self._compiled.forget(changed)
 
-    def _watch_weights(self, call: Callable[[], None] | None) -> None:
-        for blob in self._net._w.params:
-            blob._data.before_write(call)
+    # -- layers and blobs that a pass left out -------------------------------------------------
 
-    def _restore(self) -> None:
-        """Put back the inputs of the last pass."""
-        for blob, kept in self._kept:
-            blob.reshape(*kept.shape)
-            blob.write_data().copy_(kept)
+    def catch_up(self) -> None:
+        """Let layers, and blobs that were left out, be as after Caffe's own pass.
 
-    def _drop_left_out(self) -> None:
-        for memory in self._left_out:
-            memory.leave_out(None)
-        self._watch_weights(None)
-        self._left_out, self._lost = [], False
-
-
-class Segment:
-    """Layers in a row that run as one program, and which blobs carry its inputs and values."""
-
-    def __init__(self, program: Program, blob_of_input: dict[int, int], value_of_blob: dict[int, int],
-                 wanted: frozenset[int]) -> None:
-        self.program, self._inputs, self._values, self._wanted = program, blob_of_input, value_of_blob, wanted
-        self._graphs = Graphs(program)
-        self._seen: list[Any] = []
-        self._copies: dict[int, torch.Tensor] = {}
-
-    def run(self, blobs: Sequence[Any], written: set[int]) -> torch.Tensor:
-        """Compute the blobs that are wanted, watched, or were looked at after the last pass.
-
-        Returns:
-            A number that is not finite if one of them may be none of Caffe's.
+        All layers run one by one over the inputs and weights of the last pass. What scripts have written since, and
+        shapes that they have prepared, stay as they are.
         """
-        inputs = {number: blobs[i].read_data() for number, i in self._inputs.items()}
-        targets = {}
-        for i, number in self._values.items():
-            memory = blobs[i]._data
-            if (i in self._wanted or memory.looked or memory.is_watched()) and id(memory) not in written:
-                targets[i] = number
-        found, doubt = self._graphs.run(inputs, frozenset(targets.values()))
-        for i, number in targets.items():
-            blobs[i].write_data().copy_(found[number])
-            written.add(id(blobs[i]._data))
-        self.program.give_back(found)
-        return doubt
-
-    def refresh(self) -> None:
-        """Pack again, and forget what was computed, if any weight has changed."""
-        now = self._weights()
-        seen: list[Any] = [common.precision(), common.on_host(), common.device(),
-                           *((id(memory), memory.version) for memory in now)]
-        if seen == self._seen and not self.is_stale():
+        if not self._is_behind:
             return
-        self.program.pack()
-        self._graphs.forget()
-        self._seen = seen
-        self._copies = {id(memory): memory.read().clone() for memory in now if _may_change_unseen(memory)}
-
-    def is_stale(self) -> bool:
-        """Tell whether weights were written through a view or tensor that a script holds."""
-        return any(self._was_edited(memory) for memory in self._weights() if _may_change_unseen(memory))
-
-    def _weights(self) -> list[Any]:
-        return [blob._data for step in self.program.steps for blob in step.layer.blobs]
-
-    def _was_edited(self, memory: Any) -> bool:
-        """Compare with the values that were packed; the first time there is nothing to compare with."""
-        copy = self._copies.get(id(memory))
-        return copy is None or not torch.equal(copy, memory.read())
-
-
-def _may_change_unseen(memory: Any) -> bool:
-    """Tell whether a script holds a view of what layers read; on a GPU that is the device's tensor alone."""
-    return memory.is_watched() if common.on_host() else memory.is_held
+        self._is_behind = False
+        shapes = [(blob, blob.shape) for blob in self._blobs]
+        memories = {id(blob._data): blob._data for blob in self._blobs}.values()
+        present = [(memory, memory.read().clone()) for memory in memories if not memory.is_left_out()]
+        try:
+            with common.arithmetic(), self._weights.of_last_pass():
+                for blob, values in self._inputs:
+                    blob.reshape(*values.shape)
+                    blob.write_data().copy_(values)
+                for i in self._others:
+                    self._run_layer(i)
+        finally:
+            for blob, shape in shapes:
+                blob.reshape(*shape)
+            for memory, values in present:
+                memory.write().copy_(values)
+        self._weights.keep_nothing()
 
 
-# -- building ----------------------------------------------------------------------------------
+class Compiled:
+    """What is made of a trace: programs for the values that are wanted, which share steps and memory."""
+
+    def __init__(self, followed: Trace) -> None:
+        self.trace = followed
+        self._fuser = Fuser(followed.operations, followed.sources)
+        self._programs: OrderedDict[frozenset[int], Graphs] = OrderedDict()
+        self._space = Space()
+
+    def program_for(self, wanted: frozenset[int]) -> Graphs:
+        """Return the program that computes these values whole."""
+        if wanted not in self._programs:
+            if len(self._programs) >= KEPT_PROGRAMS:
+                self._programs.popitem(last=False)
+            program = Program(self._fuser.steps_for(wanted), list(self.trace.sources), wanted, self._space)
+            self._programs[wanted] = Graphs(program)
+        self._programs.move_to_end(wanted)
+        return self._programs[wanted]
+
+    def forget(self, memories: set[int] | None) -> None:
+        """Drop what was made of the parameters in these memories, by id; None: of all."""
+        for step in self._fuser.all_steps():
+            if memories is None or any(id(blob._data) in memories for blob in step.parameters):
+                step.pack()
+        for graphs in self._programs.values():
+            graphs.forget()
 
 
-def _edits_shared(net: Net) -> bool:
-    """Tell whether a layer works in place on data that another blob shares; order matters then."""
-    w = net._w
-    count: dict[int, int] = {}
-    for blob in w.blobs:
-        count[id(blob._data)] = count.get(id(blob._data), 0) + 1
-    return any(i in tops and count[id(w.blobs[i]._data)] > 1
-               for layer, bottoms, tops in zip(w.layers, w.bottom_ids, w.top_ids, strict=True)
-               for i in bottoms if layer.type not in ("Split", "Dropout"))
-
-
-def _segments(net: Net) -> list[Segment | int]:
-    """Cut the layers into programs and layers that run as they are (by number); sources are left out."""
-    w = net._w
-    parts: list[list[int] | int] = []
-    for i, layer in enumerate(w.layers):
-        if not w.bottom_ids[i]:
-            continue
-        if not _is_step(layer, w.bottom_vecs[i]):
-            parts.append(i)
-        elif parts and isinstance(parts[-1], list):
-            parts[-1].append(i)
-        else:
-            parts.append([i])
-    return [part if isinstance(part, int) else _segment(net, part) for part in parts]
-
-
-def _segment(net: Net, layers: list[int]) -> Segment:
-    w = net._w
-    values: dict[int, int] = {}  # blob -> its value at this point
-    inputs: dict[int, int] = {}  # value -> blob
-    made: list[Step] = []
-    numbers = iter(range(1 << 30))
-
-    def value_of(blob: int) -> int:
-        if blob not in values:
-            values[blob] = next(numbers)
-            inputs[values[blob]] = blob
-        return values[blob]
-
-    for i in layers:
-        below = [value_of(blob) for blob in w.bottom_ids[i]]
-        layer, tops = w.layers[i], w.top_ids[i]
-        if layer.type in ("Split", "Dropout"):
-            values.update(dict.fromkeys(tops, below[0]))
-        elif _fuses(layer, made, below[0], tops[0] == w.bottom_ids[i][0], values):
-            made[-1].relu = True  # type: ignore[attr-defined]
-        else:
-            made.append(_step(layer, below, next(numbers), w.bottom_vecs[i]))
-            values[tops[0]] = made[-1].above
-    inside = set(layers)
-    wanted = set(w.output_ids)
-    for i, bottoms in enumerate(w.bottom_ids):
-        if i not in inside:
-            wanted.update(bottoms)
-    produced = {blob: number for blob, number in values.items() if number not in inputs}
-    return Segment(Program(made, list(inputs)), inputs, produced, frozenset(wanted & set(produced)))
-
-
-def _fuses(layer: Layer, made: list[Step], below: int, in_place: bool, values: dict[int, int]) -> bool:
-    """Tell whether this is a plain ReLU in place right after a convolution whose value nobody else has."""
-    return (layer.type == "ReLU" and in_place and layer.negative_slope == 0  # type: ignore[attr-defined]
-            and bool(made) and isinstance(made[-1], Convolve) and made[-1].above == below
-            and sum(number == below for number in values.values()) == 1)
-
-
-def _is_step(layer: Any, bottom: Sequence[Any]) -> bool:
-    """Tell whether a layer, with bottoms of these shapes, can be a step."""
-    if any(len(blob.shape) != 4 for blob in bottom):
-        return False
-    if layer.type == "Convolution":
-        return len(bottom) == 1 and layer.num_spatial_axes == 2 and layer.channel_axis == 1
-    if layer.type == "Deconvolution":
-        return len(bottom) == 1 and layer.num_spatial_axes == 2 and layer.channel_axis == 1
-    if layer.type == "Pooling":
-        return (layer.is_max and not layer.global_pooling and len(layer.layer_param.top) == 1 and layer.round_up
-                and all(stride <= kernel for stride, kernel in zip(layer.stride, layer.kernel, strict=True)))
-    if layer.type == "Eltwise":
-        return layer.layer_param.eltwise_param.operation == layer.layer_param.eltwise_param.SUM
-    if layer.type == "Concat":
-        return len(bottom) > 1 and layer.axis == 1
-    if layer.type == "Crop":
-        return layer.axis == 2
-    return layer.type in ("ReLU", "Split", "Dropout")
-
-
-def _step(layer: Any, below: list[int], above: int, bottom: Sequence[Any]) -> Step:
-    if layer.type == "Crop":
-        return steps.Cut(layer, below[0], above, lambda: bottom[1].shape[2:])
-    kinds = {"Convolution": Convolve, "Deconvolution": steps.Upsample, "Pooling": Pool,
-             "ReLU": steps.Rectify, "Eltwise": steps.Add, "Concat": steps.Join}
-    many = layer.type in ("Eltwise", "Concat")
-    return kinds[layer.type](layer, below if many else below[0], above)
+def _on_host(tensors: Sequence[torch.Tensor]) -> list[float]:
+    """Return numbers on the host, which waits for a device once."""
+    if len(tensors) == 1:
+        return [tensors[0].tolist()]
+    return torch.stack([tensor.to(common.device()) for tensor in tensors]).tolist()

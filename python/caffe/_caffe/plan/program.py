@@ -1,64 +1,70 @@
-"""The steps of a net, what each needs of the one before, and a run of them.
+"""The steps that compute some values: what each needs of the one before, and a run of them.
 
-In:   a net's layers and wiring; the shapes of its inputs.
-Out:  the values of blobs: whole where they are wanted, else the parts that others need.
-Not here: one step's arithmetic (steps), when a net runs so, blobs that scripts look at (plan).
+In:   steps; the shapes of the values that nobody makes; which values are wanted.
+Out:  the wanted values, whole; of all others only the parts that they need.
+Not here: one step's arithmetic (sliding, pointwise, steps, by_layer), when a net runs so (plan).
 """
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
 
-from .. import common
 from .reach import FAR, Span, inside, join, meet, of_input, of_unknown
 from .space import Space, order
-from .step import Area, Reaches, Step
+from .step import Area, Place, Reaches, Run, Step
 
 KEPT_SHAPES = 32  # geometries that are kept, and frames
 FLAT = 3  # places of a constant between two edges, at least
 
+Values = dict[int, torch.Tensor]
+Shapes = dict[int, tuple[int, ...]]
+Fetch = Callable[[torch.Tensor], torch.Tensor]
+
 
 @dataclass
 class Geometry:
-    """What holds for one shape of the inputs, by number of a value."""
+    """What holds for one shape of the inputs, by value."""
 
     reach: dict[int, Reaches] = field(default_factory=dict)
     area: dict[int, Area] = field(default_factory=dict)  # that is computed
+    turns: list[Turn] = field(default_factory=list)
 
 
 @dataclass
-class Part:
-    """A part of a value."""
+class Turn:
+    """A step's turn in a run."""
 
-    tensor: torch.Tensor
-    area: Area
+    step: Step
+    run: Run
+    bottoms: list[tuple[int, Fetch | None, bool]]  # a value, how to get what is read of it, whether that is a copy
+    tops: Sequence[int]
+    spent: list[int]  # values that nobody reads afterwards, and whose memory may be used again
 
 
 class Program:
-    """Steps in order, and the numbers of the values that they make.
+    """Steps in order, and a run of them.
 
     Args:
-        steps: each reads values of lower numbers.
-        inputs: numbers of the values that nobody makes.
+        steps: each reads values of steps before it, or inputs.
+        inputs: the values that nobody makes.
+        wanted: the values that are computed whole.
+        space: memory to compute in.
     """
 
-    def __init__(self, steps: Sequence[Step], inputs: Sequence[int]) -> None:
-        self.steps, self.inputs = list(steps), list(inputs)
+    def __init__(self, steps: Sequence[Step], inputs: Sequence[int], wanted: frozenset[int], space: Space) -> None:
+        self.steps, self.wanted = list(steps), wanted
+        read = {value for step in self.steps for value in step.bottoms} | wanted
+        self.inputs = [value for value in inputs if value in read]
+        self._by_value = {value: step for step in self.steps for value in step.tops}
         self._geometries: OrderedDict[tuple, Geometry] = OrderedDict()
         self._frames: OrderedDict[tuple, torch.Tensor] = OrderedDict()
         self._around: dict[int, torch.Tensor] = {}
-        self._by_value = {step.above: step for step in self.steps}
-        self._space = Space()
-
-    def pack(self) -> None:
-        """Take the present weights, and drop what was computed from earlier ones."""
-        self.forget()
-        for step in self.steps:
-            step.pack()
+        self._space = space
 
     def forget(self) -> None:
         """Drop what was computed from weights that have changed."""
@@ -66,169 +72,240 @@ class Program:
         self._around.clear()
 
     def weights(self) -> list[torch.Tensor]:
-        """Give what steps read besides values: the parameters, and what they made of them."""
-        blobs = [blob.read_data() for step in self.steps for blob in step.layer.blobs]
-        return [*blobs, *(step.packed for step in self.steps if step.packed is not None)]
+        """Return what steps read besides values: the parameters, and what they made of them."""
+        blobs = [blob.read_data() for step in self.steps for blob in step.parameters]
+        return [*blobs, *(tensor for step in self.steps for tensor in step.packed)]
 
     def known(self) -> list[torch.Tensor]:
-        """Give what was computed from weights alone."""
+        """Return what was computed from weights alone."""
         return [*self._frames.values(), *self._around.values()]
 
     # -- geometry ------------------------------------------------------------------------------
 
-    def geometry(self, lengths: dict[int, tuple[int, ...]], wanted: frozenset[int], parts: bool = True) -> Geometry:
-        """Say what is to be computed.
+    def geometry(self, shapes: Shapes, wanted: frozenset[int], parts: bool = True) -> Geometry:
+        """Return what is to be computed, and how.
 
         Args:
-            lengths: height and width of each input.
-            wanted: numbers of the values that are wanted whole.
-            parts: whether values may be computed in part.
+            shapes: of the inputs.
+            wanted: the values that are wanted whole.
+            parts: whether other values may be computed in part.
         """
-        key = (*lengths.items(), wanted, parts)
-        if key not in self._geometries:
+        key = (*shapes.items(), wanted, parts)
+        found = self._geometries.get(key)
+        if found is None:
             if len(self._geometries) >= KEPT_SHAPES:
                 self._geometries.popitem(last=False)
-            self._geometries[key] = self._solve(lengths, wanted, parts)
-        self._geometries.move_to_end(key)
-        return self._geometries[key]
+            found = self._geometries[key] = self._solve(shapes, wanted, parts)
+            self._plan_turns(found, wanted)
+        elif len(self._geometries) > 1:
+            self._geometries.move_to_end(key)
+        return found
 
-    def _solve(self, lengths: dict[int, tuple[int, ...]], wanted: frozenset[int], parts: bool) -> Geometry:
+    def _solve(self, shapes: Shapes, wanted: frozenset[int], parts: bool) -> Geometry:
         g = Geometry()
-        start = of_input if parts and len(set(lengths.values())) == 1 else of_unknown
-        for number, (height, width) in lengths.items():
-            g.reach[number] = start(height), start(width)
-        upto = max((i for i, step in enumerate(self.steps) if step.above in wanted), default=-1) + 1
-        for step in self.steps[:upto]:
-            below = [g.reach[number] for number in step.below]
-            g.reach[step.above] = step.reach(below) or tuple(
-                of_unknown(n) for n in step.lengths([[r.length for r in axes] for axes in below]))
-        needs = {number: tuple(r.whole for r in g.reach[number]) for number in wanted}
-        needs = {number: self._computed(area, g.reach[number], True) for number, area in needs.items()}
-        for step in reversed(self.steps[:upto]):
-            if step.above not in needs:  # nobody wants it
+        steps = self._needed(wanted)
+        image = self._image_lengths(shapes) if parts else None
+        for value, shape in shapes.items():
+            lengths = shape[2:] if len(shape) == 4 else ()
+            g.reach[value] = tuple((of_input if lengths == image else of_unknown)(n) for n in lengths)
+        for step in steps:
+            below = [g.reach[value] for value in step.bottoms]
+            reach = step.reach(below) if parts else None
+            if reach:
+                g.reach.update(dict.fromkeys(step.tops, reach))
                 continue
-            area = g.area[step.above] = needs[step.above]
-            below = [g.reach[number] for number in step.below]
-            for number, read, reach in zip(step.below, step.reads(area, below), below, strict=True):
+            lengths = [[r.length for r in axes] for axes in below]
+            for i, value in enumerate(step.tops):
+                g.reach[value] = tuple(of_unknown(n) for n in step.lengths(lengths, i))
+        needs = {value: self._computed(tuple(r.whole for r in g.reach[value]), g.reach[value], True)
+                 for value in wanted}
+        for step in reversed(steps):
+            if step.is_whole:
+                g.area.update({value: tuple(r.whole for r in g.reach[value]) for value in step.tops})
+            else:
+                g.area.update(dict.fromkeys(step.tops, self._joined(
+                    [needs[value] for value in step.tops if value in needs])))
+            area = g.area[step.tops[0]]
+            below = [g.reach[value] for value in step.bottoms]
+            for value, read, reach in zip(step.bottoms, step.reads(area, below), below, strict=True):
                 # copying costs less than computing a wider part of a small value, or of all that led to it
-                copied = step.wide or self.stride(number, own=True) > 1
+                maker = self._by_value.get(value)
+                copied = step.prefers_copies or (maker is not None and maker.stride > 1)
                 read = self._computed(read, reach, copied)
-                needs[number] = tuple(join(a, b) for a, b in zip(needs.get(number, read), read, strict=True))
+                needs[value] = self._joined([needs[value], read]) if value in needs else read
         return g
+
+    def _needed(self, wanted: frozenset[int]) -> list[Step]:
+        values, found = set(wanted), []
+        for step in reversed(self.steps):
+            if not values.isdisjoint(step.tops):
+                values.update(step.bottoms)
+                found.append(step)
+        return found[::-1]
+
+    @staticmethod
+    def _image_lengths(shapes: Shapes) -> tuple[int, ...]:
+        """Return height and width of the largest input; what lies around inputs of this size is known."""
+        planes = [shape for shape in shapes.values() if len(shape) == 4]
+        return max(planes, key=math.prod)[2:] if planes else ()
+
+    @staticmethod
+    def _joined(areas: Sequence[Area]) -> Area:
+        first, *rest = areas
+        for area in rest:
+            first = tuple(join(a, b) for a, b in zip(first, area, strict=True))
+        return first
 
     @staticmethod
     def _computed(read: Area, reach: Reaches, copied: bool) -> Area:
-        """The part of what is read that is to be computed; the rest is known, or laid around in a copy."""
+        """Return the part of what is read that is to be computed; the rest is known, or laid around in a copy."""
         if not copied and all(inside(span, r.flat) for span, r in zip(read, reach, strict=True)):
             return read
         spans = [meet(span, r.image) for span, r in zip(read, reach, strict=True)]
         return tuple((a, b) if a < b else (r.image[0], r.image[0] + 1) for (a, b), r in zip(spans, reach, strict=True))
 
+    # -- turns ---------------------------------------------------------------------------------
+
+    def _plan_turns(self, g: Geometry, wanted: frozenset[int]) -> None:
+        """Decide how each step gets its bottoms, and when memory is spent."""
+        steps = [step for step in self.steps if step.tops[0] in g.area]
+        root: dict[int, int] = {}  # whose memory a value may stand in
+        for step in steps:
+            for value in step.tops:
+                below = step.bottoms[0] if step.shares_memory else value
+                root[value] = root.get(below, below)
+        last_use = {root.get(value, value): i for i, step in enumerate(steps) for value in step.bottoms}
+        last_read = {value: i for i, step in enumerate(steps) for value in step.bottoms}
+        kept = {root.get(value, value) for value in wanted}
+        sharers: dict[int, int] = {}
+        for value in root.values():
+            sharers[value] = sharers.get(value, 0) + 1
+        for i, step in enumerate(steps):
+            area, below = g.area[step.tops[0]], [g.reach[value] for value in step.bottoms]
+            reads = step.reads(area, below)
+            fetches = [self._fetch(value, read, g) for value, read in zip(step.bottoms, reads, strict=True)]
+            first = step.bottoms[0]
+            overwrites = (step.can_overwrite and self._is_free(first, i, root, sharers, last_read, kept)
+                          and step.bottoms.count(first) == 1 and g.area[first] == reads[0])
+            run = step.bind(Place(area, below, reads, overwrites, self._space))
+            spent = [value for value, last in last_use.items() if last == i and value in root and value not in kept
+                     and not (overwrites and value == first)]
+            bottoms = [(value, *fetch) for value, fetch in zip(step.bottoms, fetches, strict=True)]
+            g.turns.append(Turn(step, run, bottoms, step.tops, spent))
+
+    @staticmethod
+    def _is_free(value: int, i: int, root: dict[int, int], sharers: dict[int, int], last_read: dict[int, int],
+                 kept: set[int]) -> bool:
+        """Whether a step may write into a bottom's memory: made here, shared with nobody, read for the last time."""
+        return root.get(value) == value and sharers[value] == 1 and last_read[value] == i and value not in kept
+
+    def _fetch(self, value: int, area: Area, g: Geometry) -> tuple[Fetch | None, bool]:
+        """Return how to get a part of a value out of the part that is computed, None: that is it; whether it copies."""
+        has = g.area.get(value) or tuple(r.whole for r in g.reach[value])
+        if area == has:
+            return None, False
+        if all(inside(want, span) for want, span in zip(area, has, strict=True)):
+            return lambda x: _cut(x, has, area), False
+        return lambda x: self._surrounded(value, area, x, has, g), True
+
     # -- running -------------------------------------------------------------------------------
 
-    def run(self, inputs: dict[int, torch.Tensor], wanted: frozenset[int],
-            parts: bool = True) -> dict[int, torch.Tensor]:
-        """Compute values.
+    def run(self, inputs: Values) -> Values:
+        """Compute the wanted values.
 
         Args:
-            inputs: tensors (N, C, H, W) by number.
-            wanted: which values to give, whole.
-            parts: whether others may be computed in part.
+            inputs: tensors by value.
 
         Returns:
-            Tensors by number; give them back when they were read.
+            Tensors by value; good until `give_back`.
         """
-        lengths = {number: tuple(x.shape[2:]) for number, x in inputs.items()}
-        g = self.geometry(lengths, wanted, parts)
-        have = {number: Part(x, tuple((0, n) for n in x.shape[2:])) for number, x in inputs.items()}
-        last_use = {number: i for i, step in enumerate(self.steps) if step.above in g.area for number in step.below}
-        found: dict[int, torch.Tensor] = {}
-        for number, x in inputs.items():
-            if number not in self._around or len(self._around[number]) != x.shape[1]:
-                self._around[number] = x.new_zeros(x.shape[1])
+        return self._run(inputs, self.wanted, True)
 
-        copies: list[torch.Tensor] = []
+    def _run(self, inputs: Values, wanted: frozenset[int], parts: bool) -> Values:
+        g = self.geometry({value: tuple(x.shape) for value, x in inputs.items()}, wanted, parts)
+        for value, x in inputs.items():
+            if value not in self._around and x.dim() == 4:
+                self._around[value] = x.new_zeros(x.shape[1])
+        have = dict(inputs)
+        for turn in g.turns:
+            copies: list[torch.Tensor] = []
+            bottoms = []
+            for value, fetch, is_copy in turn.bottoms:
+                part = have[value] if fetch is None else fetch(have[value])
+                if is_copy:
+                    copies.append(part)
+                bottoms.append(part)
+            for value, made in zip(turn.tops, turn.run(*bottoms), strict=True):
+                have[value] = made
+            for value in turn.spent:
+                self._space.give_back(have[value])
+            if copies and not turn.step.shares_memory:  # else they last until the end
+                for copy in copies:
+                    self._space.give_back(copy)
+        return {value: self._whole(value, have[value], g) for value in wanted}
 
-        def fetch(number: int, area: Area) -> torch.Tensor:
-            part = have[number]
-            if all(inside(want, has) for want, has in zip(area, part.area, strict=True)):
-                return _cut(part.tensor, part.area, area)
-            copies.append(self._surrounded(number, area, part, g, inputs))
-            return copies[-1]
+    def _whole(self, value: int, part: torch.Tensor, g: Geometry) -> torch.Tensor:
+        fetch, _ = self._fetch(value, tuple(r.whole for r in g.reach[value]), g)
+        return part if fetch is None else fetch(part)
 
-        for number in wanted & set(inputs):
-            found[number] = inputs[number]
-        for i, step in enumerate(self.steps):
-            area = g.area.get(step.above)
-            if area is None:
-                continue
-            made = step.run(area, [g.reach[number] for number in step.below], fetch, self._space)
-            have[step.above] = Part(made, area)
-            if step.above in wanted:
-                found[step.above] = fetch(step.above, tuple(r.whole for r in g.reach[step.above]))
-            spent = [have.pop(n).tensor for n in set(step.below) if last_use[n] == i and n not in inputs]
-            for tensor in (*spent, *copies):
-                if not any(tensor.data_ptr() == kept.data_ptr() for kept in (made, *found.values())):
-                    self._space.give_back(tensor)
-            copies.clear()
-        return found
-
-    def doubt(self, found: dict[int, torch.Tensor]) -> torch.Tensor:
-        """Sum up what the last run gave, where it was computed: not finite if Caffe may have computed something else.
+    def checks(self, found: Values) -> torch.Tensor:
+        """Return a sum over what the last run made: not finite if Caffe may have computed something else.
 
         Caffe's maxima pass over NaN, torch's do not.
         """
         sums = [x.sum(dtype=torch.float32) for x in found.values()]
         for step in self.steps:
-            if step.doubt is not None:
-                sums.append(step.doubt)
-                step.doubt = None
-        return torch.stack(sums).sum() if sums else torch.zeros((), device=common.device())
+            if step.checks is not None:
+                sums.append(step.checks)
+                step.checks = None
+        if len(sums) == 1:
+            return sums[0]
+        return torch.stack(sums).sum() if sums else torch.zeros(())
 
-    def give_back(self, found: dict[int, torch.Tensor]) -> None:
-        """Let the memory of values be used again."""
-        for tensor in found.values():
-            self._space.give_back(tensor)
+    def give_back(self) -> None:
+        """Let the memory of the last run be used again."""
+        self._space.take_back()
 
-    def _surrounded(self, number: int, area: Area, part: Part, g: Geometry,
-                    inputs: dict[int, torch.Tensor]) -> torch.Tensor:
-        """Copy what was computed of a part, and lay around it what is known."""
-        n, c = part.tensor.shape[:2]
-        if all(inside(want, r.flat) for want, r in zip(area, g.reach[number], strict=True)):
-            out = self._space.take((n, c, *(b - a for a, b in area)), part.tensor.dtype)
-            out.copy_(self.around(number).view(1, -1, 1, 1))
+    def _surrounded(self, value: int, area: Area, part: torch.Tensor, has: Area, g: Geometry) -> torch.Tensor:
+        """Copy what was computed of a value, and lay around it what is known."""
+        n, c = part.shape[:2]
+        reach = g.reach[value]
+        if all(inside(want, r.flat) for want, r in zip(area, reach, strict=True)):
+            out = self._space.take((n, c, *(b - a for a, b in area)), part.dtype)
+            out.copy_(self.around(value).view(1, -1, 1, 1))
         else:
-            frame = self._frame(number, [r.length for r in g.reach[number]], inputs)
-            out = _cut(frame, tuple(r.whole for r in g.reach[number]), area).expand(n, -1, -1, -1)
-            out = out.contiguous(memory_format=order(out.dtype))
-        common = tuple(meet(a, b) for a, b in zip(area, part.area, strict=True))
-        _cut(out, area, common).copy_(_cut(part.tensor, part.area, common))
+            frame = self._frame(value, [r.length for r in reach], g)
+            out = _cut(frame, tuple(r.whole for r in reach), area).expand(n, -1, -1, -1)
+            out = out.to(part.dtype).contiguous(memory_format=order(part.dtype))
+            out = out.clone() if out.data_ptr() == frame.data_ptr() else out
+        inner = tuple(meet(a, b) for a, b in zip(area, has, strict=True))
+        _cut(out, area, inner).copy_(_cut(part, has, inner))
         return out
 
     # -- what is known beforehand --------------------------------------------------------------
 
-    def around(self, number: int) -> torch.Tensor:
-        """The constant (C,) around the image in a value."""
-        if number not in self._around:
-            step = self._by_value[number]
-            self._around[number] = step.constant([self.around(below) for below in step.below])
-        return self._around[number]
+    def around(self, value: int) -> torch.Tensor:
+        """Return the constant (C,) around the image in a value."""
+        if value not in self._around:
+            step = self._by_value[value]
+            constants = step.constant([self.around(below) for below in step.bottoms])
+            self._around.update(zip(step.tops, constants, strict=True))
+        return self._around[value]
 
-    def _frame(self, number: int, lengths: Sequence[int], inputs: dict[int, torch.Tensor]) -> torch.Tensor:
-        """A value of these lengths as it is where there is no image, from a run of the smallest image that shows it.
+    def _frame(self, value: int, lengths: Sequence[int], g: Geometry) -> torch.Tensor:
+        """Return a value of these lengths as it is without an image, from a run of the smallest image that shows it.
 
         Its edges are those of the large one if both lengths leave the same rest when divided by the stride.
         """
-        first = next(iter(inputs.values()))
-        small, middles = zip(*(self._small(number, axis, first.shape[2 + axis]) for axis in (0, 1)), strict=True)
-        key = (number, small)
+        images = self._images_of(value)
+        first = g.reach[images[0]]
+        small, middles = zip(*(self._small(value, axis, first[axis].length) for axis in (0, 1)), strict=True)
+        key = (value, small)
         if key not in self._frames:
             if len(self._frames) >= KEPT_SHAPES:
                 self._frames.popitem(last=False)
-            zeros = {i: x.new_zeros((1, x.shape[1], *small)) for i, x in inputs.items()}
-            found = self.run(zeros, frozenset([number]), parts=False)
-            self._frames[key] = found[number].clone()
-            self.give_back(found)
+            zeros = {i: self._around[i].new_zeros((1, len(self._around[i]), *small)) for i in images}
+            self._frames[key] = self._run(zeros, frozenset([value]), False)[value].clone()
         self._frames.move_to_end(key)
         frame = self._frames[key]
         for axis, length, middle in zip((2, 3), lengths, middles, strict=True):
@@ -238,38 +315,45 @@ class Program:
                                frame.narrow(axis, middle, n - middle)], axis)
         return frame
 
-    def _small(self, number: int, axis: int, length: int) -> tuple[int, int]:
-        """The smallest length of the image, with the same rest, that shows FLAT constant places of a value.
+    def _images_of(self, value: int) -> list[int]:
+        """Return the inputs that a value is computed from."""
+        values = {value}
+        for step in reversed(self.steps):
+            if not values.isdisjoint(step.tops):
+                values.update(step.bottoms)
+        return [i for i in self.inputs if i in values]
+
+    def _small(self, value: int, axis: int, length: int) -> tuple[int, int]:
+        """Return the smallest length of the image, with the same rest, that shows FLAT constant places of a value.
 
         Returns:
             The length, and the middle of the constant places; `length` itself where no smaller one shows them.
         """
-        stride = self.stride(number)
+        stride = self.stride(value)
         for small in range(length % stride or stride, length, stride):
-            begin, end = self._constant(number, axis, small)
+            begin, end = self._constant(value, axis, small)
             if end - begin >= FLAT:
                 return small, (begin + end) // 2
         return length, 0
 
-    def _constant(self, number: int, axis: int, length: int) -> Span:
-        """Where a value is constant, for a square input of this length without an image."""
+    def _constant(self, value: int, axis: int, length: int) -> Span:
+        """Return where a value is constant, for a square input of this length without an image."""
         flat: dict[int, Area] = {i: ((-FAR, FAR), (-FAR, FAR)) for i in self.inputs}
         lengths: dict[int, tuple[int, ...]] = {i: (length, length) for i in self.inputs}
         for step in self.steps:
-            if step.has_constant and all(i in flat for i in step.below):
-                below = [lengths[i] for i in step.below]
-                flat[step.above] = step.flat([flat[i] for i in step.below], below)
-                lengths[step.above] = step.lengths(below)
-            if step.above == number:
+            if step.has_constant and all(i in flat for i in step.bottoms):
+                below = [lengths[i] for i in step.bottoms]
+                area, above = step.flat([flat[i] for i in step.bottoms], below), step.lengths(below, 0)
+                for top in step.tops:
+                    flat[top], lengths[top] = area, above
+            if value in step.tops:
                 break
-        return flat[number][axis]
+        return flat[value][axis]
 
-    def stride(self, number: int, own: bool = False) -> int:
-        """How many pixels of the input lie between two places of a value; or of its step's bottom."""
-        step = self._by_value.get(number)
-        if step is None:
-            return 1
-        return step.stride if own else step.stride * max(self.stride(below) for below in step.below)
+    def stride(self, value: int) -> int:
+        """Return how many pixels of the input lie between two places of a value."""
+        step = self._by_value.get(value)
+        return 1 if step is None else step.stride * max(self.stride(below) for below in step.bottoms)
 
 
 def _cut(tensor: torch.Tensor, has: Area, wanted: Area) -> torch.Tensor:

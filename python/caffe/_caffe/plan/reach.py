@@ -27,6 +27,11 @@ class Reach:
     flat: Span
 
     @property
+    def is_unknown(self) -> bool:
+        """Whether all of the axis may be the image's."""
+        return self.image == self.flat == (0, self.length)
+
+    @property
     def whole(self) -> Span:
         """All of the axis."""
         return 0, self.length
@@ -78,6 +83,8 @@ class Window:
 
     def reach(self, below: Reach, length: int) -> Reach | None:
         """The reach of a top of this length; None where its image part sees what is neither image nor constant."""
+        if below.is_unknown:
+            return None
         image = self.image(below.image, length)
         if not inside(self.reads(image), self.seen_flat(below.flat, below.length)):
             return None

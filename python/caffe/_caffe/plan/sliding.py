@@ -1,27 +1,24 @@
 """Convolution and pooling as steps: their tops see their bottoms through a window.
 
-In, out: as of every step (step). A convolution takes in the ReLU in place that follows it.
-Not here: upsampling (steps).
+In, out: as every step (step). A convolution takes in the BatchNorm, Scale, Bias and ReLU that follow it.
+Not here: upsampling (steps), how a convolution is computed (packing, winograd).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
 from .. import common
-from ..kernels import autotune
-from ..kernels.winograd import tiles
-from .reach import Window, meet
-from .space import order
-from .step import Area, Reaches, Step
+from .packing import Packed
+from .reach import Reach, Span, Window, meet
+from .step import Area, Place, Reaches, Run, Step, Tensors
 
 MANY = 256  # channels from which copying a part with its surroundings costs less than computing more of them
-_PACKS = (torch.backends.mkldnn.is_available()
-          and hasattr(torch.ops.mkldnn, "_reorder_convolution_weight")
-          and hasattr(torch.ops.mkldnn, "_convolution_pointwise_"))
 functional = torch.nn.functional
+aten = torch.ops.aten
 
 
 class Sliding(Step):
@@ -29,151 +26,125 @@ class Sliding(Step):
 
     windows: tuple[Window, ...]
 
-    @property
-    def stride(self):
-        """Of the window."""
-        return max(w.stride for w in self.windows)
+    def lengths(self, below: Sequence[Sequence[int]], top: int) -> tuple[int, ...]:
+        """Return them as the layer rounds them."""
+        raise NotImplementedError
 
-    def lengths(self, below):
-        """As the layer rounds them."""
-        return self.layer.output_length(below[0][0], 0), self.layer.output_length(below[0][1], 1)
+    def reach(self, below: Sequence[Reaches]) -> Reaches | None:
+        """See through the window; None if either axis cannot tell."""
+        lengths = self.lengths([[axis.length for axis in below[0]]], 0)
+        found: list[Reach] = []
+        for window, reach, length in zip(self.windows, below[0], lengths, strict=True):
+            axis = window.reach(reach, length)
+            if axis is None:
+                return None
+            found.append(axis)
+        return tuple(found)
 
-    def reach(self, below):
-        """Through the window; None if either axis cannot tell."""
-        lengths = self.lengths([[axis.length for axis in below[0]]])
-        found = [w.reach(r, n) for w, r, n in zip(self.windows, below[0], lengths, strict=True)]
-        return None if None in found else tuple(found)
-
-    def flat(self, below, lengths):
-        """Through the window."""
+    def flat(self, below: Sequence[Sequence[Span]], lengths: Sequence[Sequence[int]]) -> Area:
+        """See through the window."""
         return tuple(w.flat(span, length, above) for w, span, length, above in zip(
-            self.windows, below[0], lengths[0], self.lengths(lengths), strict=True))
+            self.windows, below[0], lengths[0], self.lengths(lengths, 0), strict=True))
 
-    def reads(self, area, below):
-        """What the window sees, without what lies beyond the bottom."""
+    def reads(self, area: Area, below: Sequence[Reaches]) -> list[Area]:
+        """Return what the window sees, without what lies beyond the bottom."""
         return [tuple(meet(w.reads(span), r.whole) for w, span, r in zip(self.windows, area, below[0], strict=True))]
 
     def beyond(self, area: Area, below: Reaches) -> list[tuple[int, int]]:
-        """How far the window looks beyond the bottom, before and after, rows and columns."""
+        """Return how far the window looks beyond the bottom, before and after, for rows and columns."""
         seen = [w.reads(span) for w, span in zip(self.windows, area, strict=True)]
         return [(max(-begin, 0), max(end - r.length, 0)) for (begin, end), r in zip(seen, below, strict=True)]
 
 
 class Convolve(Sliding):
-    """Convolution, with the ReLU in place that follows it."""
+    """Convolution; BatchNorm, Scale and Bias that follow it are folded into its weight, a ReLU follows in place."""
 
-    def __init__(self, layer: Any, below: int, above: int) -> None:
-        self.layer, self.below, self.above = layer, (below,), above
-        self.relu = False
+    def __init__(self, layers: Sequence[Any], bottoms: tuple[int, ...], tops: tuple[int, ...]) -> None:
+        self.layers, self.bottoms, self.tops = layers, bottoms, tops
+        layer = self.layer = layers[0]
         self.windows = tuple(
             Window(layer.dilation[i] * (layer.kernel[i] - 1) + 1, layer.stride[i], layer.pad[i], True) for i in (0, 1))
-        self.wide = layer.channels >= MANY
-        self._dtype = torch.float32
-        self._plain: torch.Tensor | None = None  # the weight in this type, where it may be used as it is
-        self._packed: torch.Tensor | None = None
-        self._filtering: tiles.Tiled | None = None
-        self._pixel = False  # every place is a product of its own
+        self.stride = max(layer.stride)
+        self.prefers_copies = layer.channels >= MANY
+        self._packed: Packed | None = None
+
+    def lengths(self, below, top):
+        """Return them rounded down."""
+        return self.layer.output_length(below[0][0], 0), self.layer.output_length(below[0][1], 1)
+
+    @property
+    def packed(self) -> list[torch.Tensor]:
+        """The weight as the kernel on a device reads it."""
+        return self.weights().on_device
 
     def pack(self) -> None:
-        """Take the present weights."""
-        weight = self.layer.blobs[0].read_data()
-        self._dtype = torch.bfloat16 if common.precision() == "bf16" else torch.float32
-        plain = [*self.layer.stride, *self.layer.dilation, self.layer.group] == [1] * 5
-        self._plain = self._packed = self.packed = self._filtering = None
-        self._pixel = False
-        if not common.on_host():
-            self._plain = self.packed = weight.to(self._dtype).contiguous(memory_format=order(self._dtype))
-            return
-        if plain and tiles.serves(weight, self._dtype):
-            self._filtering = tiles.ready(weight, self._dtype)
-        self._pixel = plain and tiles.HAS_LINEAR and [*self.layer.kernel, *self.layer.pad] == [1, 1, 0, 0]
-        if self._pixel:
-            self._packed = torch.ops.mkldnn._reorder_linear_weight(weight.to(self._dtype).flatten(1))
-        elif self._filtering is None and _PACKS and weight.numel() >= 1 << 10:
-            size = [1, self.layer.channels, *(w.extent + 31 for w in self.windows)]  # any will do, but none is slow
-            self._packed = torch.ops.mkldnn._reorder_convolution_weight(
-                weight.to(self._dtype), [0, 0], self.layer.stride, self.layer.dilation, self.layer.group, size)
-        elif self._filtering is None or not self._filtering.always_pays:
-            self._plain = weight.to(self._dtype)
+        """Forget what was made of earlier weights."""
+        self._packed = None
 
-    def run(self, area, below, fetch, space):
+    def weights(self) -> Packed:
+        """Return the present weights, ready to convolve."""
+        if self._packed is None:
+            self._packed = Packed(self.layers)
+        return self._packed
+
+    def bind(self, place: Place) -> Run:
         """Convolve; padding is the kernel's own where all of the top is wanted, else it is laid around."""
-        x, pad = fetch(self.below[0], self.reads(area, below)[0]), [0, 0]
-        sides = [end - begin for begin, end in area]
-        if self._filtering is not None and self._filtering.pays(*sides):
-            out = space.take((x.shape[0], self.layer.num_output, *sides), self._dtype)
-            self._filtering.convolve(x, self.beyond(area, below[0]), self._bias(), self.relu, out)
-            return out
-        if area == tuple((0, n) for n in self.lengths([[r.length for r in below[0]]])):
-            pad = self.layer.pad
-        else:
-            rows, columns = self.beyond(area, below[0])
-            if any(rows + columns):
-                x = functional.pad(x, [*columns, *rows])
-        out = None
-        if self._packed is not None and self.windows[0].extent > 1:
-            out = space.take((x.shape[0], self.layer.num_output, *sides), self._dtype)
-        return self._convolve(x, pad, out)
+        around = self.beyond(place.area, place.below[0])
+        sides = [end - begin for begin, end in place.area]
+        is_whole = place.area == tuple((0, n) for n in self.lengths([[r.length for r in place.below[0]]], 0))
+        lies_inside = not any(around[0] + around[1])
 
-    def _bias(self) -> torch.Tensor | None:
-        blobs = self.layer.blobs
-        return blobs[1].read_data().to(self._dtype) if len(blobs) > 1 else None
+        def run(x: torch.Tensor) -> Tensors:
+            weights = self.weights()
+            if weights.tiles_pay(sides):
+                return (weights.by_tiles(x, around, sides, self.relu, place.space),)
+            if is_whole:
+                y = weights.convolve(x, self.layer.pad, sides, place.space)
+            else:
+                y = weights.convolve(x if lies_inside else functional.pad(x, [*around[1], *around[0]]), [0, 0], sides,
+                                     place.space)
+            return (y.clamp_min_(0) if self.relu else y,)  # oneDNN's own ReLU makes 0 of NaN
+        return run
 
-    def _convolve(self, x: torch.Tensor, pad: list[int], out: torch.Tensor | None = None) -> torch.Tensor:
-        y = self._sums(x.to(self._dtype).contiguous(memory_format=order(self._dtype)), pad, out)
-        return y.clamp_min_(0) if self.relu else y  # oneDNN's own ReLU makes 0 of NaN
-
-    def _sums(self, x: torch.Tensor, pad: list[int], out: torch.Tensor | None) -> torch.Tensor:
-        layer, bias = self.layer, self._bias()
-        if self._pixel:
-            places = x.permute(0, 2, 3, 1)
-            y = torch.ops.mkldnn._linear_pointwise(places.reshape(-1, x.shape[1]), self._packed, bias, "none", [], "")
-            return y.view(*places.shape[:3], -1).permute(0, 3, 1, 2)
-        if self._packed is not None and out is None:
-            return torch.ops.mkldnn._convolution_pointwise(
-                x, self._packed, bias, pad, layer.stride, layer.dilation, layer.group, "none", [], "")
-        if out is not None:  # the kernel that writes where it is told to adds to what is there; 1 x 1 it is slow
-            return torch.ops.mkldnn._convolution_pointwise_.binary(
-                out.zero_(), x, self._packed, bias, pad, layer.stride, layer.dilation, layer.group, "add", 1.0, None,
-                [], "")
-        weight = self._plain if self._plain is not None else layer.blobs[0].read_data().to(self._dtype)
-        window = layer.stride, pad, layer.dilation, False, [0, 0], layer.group
-        return (autotune.convolution(layer, x, weight, bias, *window) if x.is_cuda
-                else torch.convolution(x, weight, bias, *window))
-
-    def constant(self, below):
-        """The convolution of a constant plane, without an edge."""
-        extents = [w.extent for w in self.windows]
-        return self._convolve(below[0].view(1, -1, 1, 1).expand(1, -1, *extents), [0, 0])[0, :, 0, 0]
+    def constant(self, below: Tensors) -> Tensors:
+        """Convolve a constant plane without an edge."""
+        plane = below[0].view(1, -1, 1, 1).expand(1, -1, *(w.extent for w in self.windows))
+        y = self.weights().convolve(plane, [0, 0], [1, 1], None)[0, :, 0, 0]
+        return (y.clamp_min(0) if self.relu else y,)
 
 
-class Pool(Sliding):
-    """MAX pooling."""
+class MaxPool(Sliding):
+    """MAX pooling with windows that overlap or touch."""
 
-    def __init__(self, layer: Any, below: int, above: int) -> None:
-        self.layer, self.below, self.above = layer, (below,), above
+    def __init__(self, layer: Any, bottoms: tuple[int, ...], tops: tuple[int, ...]) -> None:
+        self.layer, self.bottoms, self.tops = layer, bottoms, tops
         self.windows = tuple(Window(layer.kernel[i], layer.stride[i], layer.pad[i], False) for i in (0, 1))
+        self.stride = max(layer.stride)
 
-    def lengths(self, below):
-        """As the layer rounds them."""
+    def lengths(self, below, top):
+        """Return them rounded up."""
         return self.layer.pooled_length(below[0][0], 0), self.layer.pooled_length(below[0][1], 1)
 
-    def run(self, area, below, fetch, space):
+    def bind(self, place: Place) -> Run:
         """Pool; only what lies inside the bottom counts."""
-        x = fetch(self.below[0], self.reads(area, below)[0])
-        rows, columns = self.beyond(area, below[0])
-        if rows[0] or columns[0]:
-            x = functional.pad(x, [*columns, *rows], value=float("-inf"))
-        if not common.on_host():  # CUDA's kernel writes in x's order, whatever that of the tensor it is given
-            return torch.ops.aten.max_pool2d_with_indices(x, self.layer.kernel, self.layer.stride, [0, 0], [1, 1],
-                                                          True)[0]
-        out = space.take((*x.shape[:2], *(end - begin for begin, end in area)), x.dtype)
-        places = space.take(out.shape, torch.int64)
-        torch.ops.aten.max_pool2d_with_indices.out(x, self.layer.kernel, self.layer.stride, [0, 0], [1, 1], True,
-                                                   out=out, indices=places)
-        space.give_back(places)
-        return out
+        (above, under), (left, right) = self.beyond(place.area, place.below[0])
+        lies_beyond = above or left
+        sides = [end - begin for begin, end in place.area]
+        window = self.layer.kernel, self.layer.stride, [0, 0], [1, 1], True
 
-    def constant(self, below):
-        """The same."""
-        return below[0]
+        def run(x: torch.Tensor) -> Tensors:
+            if lies_beyond:
+                x = functional.pad(x, [left, right, above, under], value=float("-inf"))
+            if not common.on_host():  # CUDA's kernel writes in x's order, whatever that of the tensor it is given
+                y = aten.max_pool2d_with_indices(x, *window)[0]
+            else:
+                y = place.space.take((*x.shape[:2], *sides), x.dtype)
+                places = place.space.take(y.shape, torch.int64)
+                aten.max_pool2d_with_indices.out(x, *window, out=y, indices=places)
+                place.space.give_back(places)
+            return (y.clamp_min_(0) if self.relu else y,)
+        return run
+
+    def constant(self, below: Tensors) -> Tensors:
+        """Return the same."""
+        return (below[0].clamp_min(0) if self.relu else below[0],)

@@ -1,8 +1,8 @@
-"""Memory for the parts of one run after another: fresh pages cost as much time as filling them ten times.
+"""Memory for the values of one run after another: fresh pages cost as much time as filling them ten times.
 
 In:   a shape and a type.
 Out:  a tensor (N, C, H, W) where layers compute, of any content: with channels last, or as the device wants it.
-Not here: how long a part is needed (program).
+Not here: how long a value is needed (program).
 On a GPU torch keeps the memory itself, and a CUDA graph must own what it writes: nothing is kept here.
 """
 
@@ -18,7 +18,7 @@ LARGE = 1 << 20  # bytes; below, torch's own allocator is as fast
 
 
 def order(dtype: torch.dtype) -> torch.memory_format:
-    """Say how values stand: channels last on the CPU; on a GPU in bf16 alone, which its matrix units read so.
+    """Return how values stand: channels last on the CPU; on a GPU in bf16 alone, which its matrix units read so.
 
     cuDNN's float32 kernels are made for Caffe's order, and would first turn it around.
     """
@@ -27,14 +27,14 @@ def order(dtype: torch.dtype) -> torch.memory_format:
 
 
 class Space:
-    """Buffers that were given back, and who has the others."""
+    """Buffers that may be used, and those that are in use."""
 
     def __init__(self) -> None:
         self._free: list[torch.Tensor] = []
         self._taken: dict[int, torch.Tensor] = {}  # by address
 
     def take(self, shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
-        """Give a tensor; in the smallest buffer that is free and large enough."""
+        """Return a tensor, in the smallest free buffer that is large enough."""
         n, c, h, w = shape
         if not common.on_host():
             return torch.empty((n, c, h, w), dtype=dtype, device=common.device(), memory_format=order(dtype))
@@ -57,6 +57,7 @@ class Space:
         if buffer is not None:
             self._free.append(buffer)
 
-    def clear(self) -> None:
-        """Let go of all that is free."""
-        self._free.clear()
+    def take_back(self) -> None:
+        """Take back all buffers."""
+        self._free += self._taken.values()
+        self._taken.clear()

@@ -1,60 +1,91 @@
-"""What a step of a program is asked.
+"""The interface of a step of a program.
 
-In:   a layer; the part of its top that is wanted; parts of its bottoms, by `fetch`.
-Out:  that part of the top, a tensor (N, C, H, W).
-Not here: the steps (sliding, steps), which part is wanted and what lies around it (program).
+In:   layers; the part of its tops that is wanted; parts of its bottoms.
+Out:  that part of the tops, as tensors.
+Not here: the steps themselves (sliding, pointwise, steps, by_layer), which part is wanted and what lies around it
+      (program).
+
+A value is a tensor of any number of axes; (N, C, H, W) has two spatial axes, of which a part may be computed, any other
+has none, and is computed whole.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from ..blob import Blob
 from .reach import Reach, Span
 from .space import Space
 
-Area = tuple[Span, ...]  # rows, columns
+Area = tuple[Span, ...]  # of rows and columns; () for a value without spatial axes
 Reaches = tuple[Reach, ...]
-Fetch = Callable[[int, Area], torch.Tensor]
+Tensors = Sequence[torch.Tensor]
+Run = Callable[..., Tensors]
+
+
+@dataclass
+class Place:
+    """What a step is to compute in one geometry."""
+
+    area: Area  # of the tops
+    below: list[Reaches]  # of the bottoms
+    reads: list[Area]  # the parts of the bottoms that it gets
+    may_overwrite: bool  # the first bottom: nobody reads it afterwards
+    space: Space
 
 
 class Step:
-    """What a step is asked. `below` and `above` number values, not blobs: a layer in place makes a new value."""
+    """A layer, or some in a row, from values to values. Values are numbered (trace)."""
 
-    layer: Any
-    below: tuple[int, ...]
-    above: int
-    stride: int = 1  # the larger of the two
+    bottoms: tuple[int, ...]
+    tops: tuple[int, ...]
+    layers: Sequence[Any] = ()  # whose parameters it reads
+    relu = False  # ends in a ReLU
+    shares_memory = False  # its tops may stand in the memory of its first bottom
+    can_overwrite = False  # writes its top into the memory of its first bottom where it may
+    is_whole = False  # its tops are computed whole
     has_constant = True  # knows flat and constant
-    wide = False  # copying a part with its surroundings costs less than computing more of its bottom
-    doubt: torch.Tensor | None = None  # a sum; if it is not finite, neither must be what the last run gave
-    packed: torch.Tensor | None = None  # what it made of its weights on a GPU
+    stride: int = 1  # the larger of the two
+    prefers_copies = False  # copying a part with its surroundings costs less than computing more of its bottom
+    checks: torch.Tensor | None = None  # of the last run: a sum that is not finite where Caffe's result may differ
+
+    @property
+    def parameters(self) -> list[Blob]:
+        """The blobs that it reads besides its bottoms."""
+        return [blob for layer in self.layers for blob in layer.blobs]
+
+    @property
+    def packed(self) -> list[torch.Tensor]:
+        """What it made of its parameters, and reads on every run."""
+        return []
 
     def pack(self) -> None:
-        """Take the present weights."""
+        """Forget what was made of earlier parameters."""
 
-    def lengths(self, below: Sequence[Sequence[int]]) -> tuple[int, ...]:
-        """Height and width of the top, for bottoms of these."""
+    def lengths(self, below: Sequence[Sequence[int]], top: int) -> tuple[int, ...]:
+        """Return the lengths of a top's spatial axes, for bottoms of these lengths."""
         raise NotImplementedError
 
     def reach(self, below: Sequence[Reaches]) -> Reaches | None:
-        """How far the image reaches; None: no telling, all of the top is to be computed."""
+        """Return how far the image reaches; None where that is not known, and all of the tops must be computed."""
         return None
 
     def flat(self, below: Sequence[Sequence[Span]], lengths: Sequence[Sequence[int]]) -> Area:
-        """Where the top is constant, for bottoms that are constant there and no image at all."""
+        """Return where the tops are constant, for bottoms that are constant there and no image at all."""
         raise NotImplementedError
 
     def reads(self, area: Area, below: Sequence[Reaches]) -> list[Area]:
-        """The parts of the bottoms that a part of the top is computed from; within the bottoms."""
+        """Return the parts of the bottoms that a part of the tops is computed from; within the bottoms."""
+        return [tuple(r.whole for r in reaches) for reaches in below]
+
+    def bind(self, place: Place) -> Run:
+        """Return a function from parts of the bottoms to that part of the tops."""
         raise NotImplementedError
 
-    def run(self, area: Area, below: Sequence[Reaches], fetch: Fetch, space: Space) -> torch.Tensor:
-        """Compute a part of the top."""
-        raise NotImplementedError
-
-    def constant(self, below: Sequence[torch.Tensor]) -> torch.Tensor:
-        """The constant (C,) of the top, for those of the bottoms."""
+    def constant(self, below: Tensors) -> Tensors:
+        """Return the constants (C,) of the tops, for those of the bottoms."""
         raise NotImplementedError

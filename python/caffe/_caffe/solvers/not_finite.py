@@ -54,15 +54,14 @@ def _depth() -> int:
 
 def first_layer(net: Net) -> str:
     """Say which layer is the first with a number that is not finite, and where it has it."""
-    w = net._w
-    for layer, tops, ids in zip(w.layers, w.top_vecs, w.top_ids, strict=True):
+    for node in net.wiring.nodes:
+        layer = node.layer
         for i, blob in enumerate(layer.blobs):
             if not _finite(blob):
                 return f"parameter {i} of layer '{layer.name}' ({layer.type}) is the first that holds nan or inf"
-        for blob, blob_id in zip(tops, ids, strict=True):
+        for blob, name in zip(node.tops, net.wiring.names_of(node.top_ids), strict=True):
             if not _finite(blob):
-                return (f"layer '{layer.name}' ({layer.type}) is the first that made nan or inf, in its top "
-                        f"'{w.blob_names[blob_id]}'")
+                return f"layer '{layer.name}' ({layer.type}) is the first that made nan or inf, in its top '{name}'"
     return "all blobs are finite; their sum is not"
 
 

@@ -126,7 +126,7 @@ class NCCL:
 
     def _refuse_shared(self) -> None:
         net = self._solver.net
-        if len(net._w.params) != len(net.learnable_params):
+        if len(net.wiring.params) != len(net.learnable_params):
             raise SolverError("Layer-wise reduce is not supported for nets with shared weights.: write "
                               "layer_wise_reduce: false into the solver prototxt")
 

@@ -34,12 +34,18 @@ class BaseConvolutionLayer(Layer):
     min_num_top = 1
     may_run_in_place = False
     equal_num_bottom_top = True
+    is_pure = True
     transposed = False
 
     @property
     def any_strides(self) -> bool:  # type: ignore[override]
         """Tell whether blobs may stand with channels last: the planar convolutions, which gain from it."""
         return self.num_spatial_axes == 2 and self.channel_axis == 1 and not self.transposed
+
+    def plan_step(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> str:
+        """Return which kind of step computes this layer: a planar one has a step of its own."""
+        planar = len(bottom) == 1 and self.num_spatial_axes == 2 and self.channel_axis == 1
+        return self.type.lower() if planar else "layer"
 
     # -- setup ---------------------------------------------------------------------------------
 

@@ -1,0 +1,42 @@
+"""The two forms of Net's constructor: today's, and the legacy Net(network_file, weights, phase).
+
+In:   positional and keyword arguments.
+Out:  network_file, phase, level, stages, weights; TypeError in words.
+Not here: what is done with them (net). Source: BVLC _caffe.cpp.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import warnings
+
+from .. import common
+
+_NEW = inspect.Signature([
+    inspect.Parameter("network_file", inspect.Parameter.POSITIONAL_OR_KEYWORD),
+    inspect.Parameter("phase", inspect.Parameter.POSITIONAL_OR_KEYWORD),
+    inspect.Parameter("level", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=0),
+    inspect.Parameter("stages", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None),
+    inspect.Parameter("weights", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None)])
+
+
+def constructor_arguments(args: tuple, kwargs: dict) -> tuple[str, int, int, list[str], str | None]:
+    """Return network_file, phase, level, stages and weights from either form of the arguments.
+
+    Raises:
+        TypeError: other arguments.
+    """
+    if len(args) == 3 and not kwargs and isinstance(args[1], (str, os.PathLike)):
+        warnings.warn("Net('net.prototxt', 'weights', phase) is deprecated; write Net('net.prototxt', phase, "
+                      "weights='weights')", DeprecationWarning, stacklevel=4)
+        args, kwargs = (args[0], args[2]), {"weights": args[1]}
+    try:
+        given = _NEW.bind(*args, **kwargs)
+    except TypeError as problem:
+        raise TypeError(f"Net: {problem}; want Net(network_file, phase, level=0, stages=None, weights=None)") from None
+    given.apply_defaults()
+    network_file, phase, level, stages, weights = given.args
+    if phase not in (common.TRAIN, common.TEST) or isinstance(phase, (bool, str)):
+        raise TypeError(f"Net: got phase {phase!r}, want caffe.TRAIN ({common.TRAIN}) or caffe.TEST ({common.TEST})")
+    return os.fspath(network_file), int(phase), int(level), list(stages or []), weights

@@ -1,0 +1,105 @@
+"""The parameters of a net as its last pass read them, whoever writes to them since.
+
+In:   the parameters' memories, which tell before they change; views of them that scripts hold, which tell nothing.
+Out:  which have changed since the last pass; for a while, the values of that pass in their places again.
+Not here: what depends on them (program, plan).
+
+A memory tells before values are written or a view for writing is handed out (`before_change`): then the values of the
+last pass are copied, if they still may be wanted. While a script holds a view, values are compared with a copy before
+each pass. On a GPU a script's view is of the host's copy: it counts when the script asks for the blob again, as in
+Caffe; a tensor of the device that a script holds is compared.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+
+import torch
+
+from .. import common
+from ..blob import Blob
+from ..syncedmem import SyncedMemory
+
+
+class Weights:
+    """Watches the parameters of a net."""
+
+    def __init__(self) -> None:
+        self._memories: list[SyncedMemory] = []
+        self._changed: set[int] = set()  # ids of memories, since `settle`
+        self._suspects: dict[int, SyncedMemory] = {}  # that a script may hold a view of
+        self._copies: dict[int, torch.Tensor] = {}  # values at the last pass, of those that a script holds a view of
+        self._saved: dict[int, torch.Tensor] = {}  # values at the last pass, of others that have changed since
+        self._keeps = False  # whether values of the last pass may still be wanted
+
+    def watch(self, blobs: Sequence[Blob]) -> bool:
+        """Watch the memories of these blobs; return whether they are others than before."""
+        memories = list({id(blob._data): blob._data for blob in blobs}.values())
+        if [id(memory) for memory in memories] == [id(memory) for memory in self._memories]:
+            return False
+        for memory in self._memories:
+            memory.forget_observer(self)
+        for memory in memories:
+            memory.add_observer(self)
+        self._memories = memories
+        self._suspects = {id(memory): memory for memory in memories}
+        self._changed = set(self._suspects)
+        return True
+
+    def before_change(self, memory: SyncedMemory) -> None:
+        """Note that values are about to be written, or may be from now on."""
+        key = id(memory)
+        if self._keeps and key not in self._copies and key not in self._saved:
+            self._saved[key] = memory.read().clone()
+        self._changed.add(key)
+        self._suspects[key] = memory
+
+    def changed(self) -> set[int]:
+        """Return the ids of the memories whose values may have changed since `settle`."""
+        if not self._suspects:
+            return self._changed
+        for key, memory in self._suspects.items():
+            copy = self._copies.get(key)
+            if copy is not None and not torch.equal(copy, memory.read()):
+                self._changed.add(key)
+        return self._changed
+
+    def settle(self) -> None:
+        """Let the present values be those of the last pass, which may be wanted when they have changed."""
+        self._saved.clear()
+        self._keeps = True
+        held = {key: memory for key, memory in self._suspects.items() if _may_change_unseen(memory)}
+        self._copies = {key: self._copies[key] if key in self._copies and key not in self._changed
+                        else memory.read().clone() for key, memory in held.items()}
+        self._suspects = held
+        self._changed = set()
+
+    def keep_nothing(self) -> None:
+        """Values of the last pass are not wanted any more."""
+        self._saved.clear()
+        self._keeps = False
+
+    @contextlib.contextmanager
+    def of_last_pass(self) -> Iterator[None]:
+        """Put the values of the last pass in their places, and those of now afterwards."""
+        now: list[tuple[torch.Tensor, torch.Tensor]] = []
+        try:
+            for memory in self._memories:
+                then = self._copies.get(id(memory), self._saved.get(id(memory)))
+                if then is not None:
+                    values = memory.read()
+                    now.append((values, values.clone()))
+                    values.copy_(then)
+                    memory.version += 1
+            yield
+        finally:
+            for values, present in now:
+                values.copy_(present)
+            for memory in self._memories:
+                memory.version += 1
+
+
+def _may_change_unseen(memory: SyncedMemory) -> bool:
+    """Whether a script holds a view of what layers read; on a GPU that is the device's tensor alone."""
+    return memory.is_watched() if common.on_host() else memory.is_held
