@@ -8,23 +8,25 @@ import torch
 
 import caffe
 from caffe._caffe import common
-from caffe._caffe.kernels import bf16, in_place, matmul, scratch, strips
-from caffe._caffe.kernels.matmul import Window
-from caffe._caffe.layers.base import base_convolution
+from caffe._caffe.kernels import bf16, in_place, matmul, strips, torch_kernel
+from caffe._caffe.kernels.convolution import Convolution
+from caffe._caffe.kernels.in_place import InPlace
+from caffe._caffe.kernels.matmul import Matmul
+from caffe._caffe.kernels.strips import Strips
 
-has_kernel = pytest.mark.skipif(not in_place._HAS_KERNEL, reason="this torch has no kernel that writes into a tensor")
+has_kernel = pytest.mark.skipif(not in_place.HAS_KERNEL, reason="this torch has no kernel that writes into a tensor")
 LAST = torch.channels_last
-THREE = Window([3, 3], [1, 1], [1, 1], [1, 1])
-WINDOWS = [Window([3, 2], [1, 1], [0, 0], [1, 1]), Window([2, 3], [2, 1], [1, 2], [2, 1]),
-           Window([1, 1], [1, 1], [0, 0], [1, 1]), Window([1, 1], [1, 1], [1, 0], [2, 2])]
+THREE = Convolution([3, 3], [1, 1], [1, 1], [1, 1])
+CONVOLUTIONS = [Convolution([3, 2], [1, 1], [0, 0], [1, 1]), Convolution([2, 3], [2, 1], [1, 2], [2, 1]),
+           Convolution([1, 1], [1, 1], [0, 0], [1, 1]), Convolution([1, 1], [1, 1], [1, 0], [2, 2])]
 
 
-def tensors(window: Window, n: int, layout, seed: int = 0):
+def tensors(conv: Convolution, n: int, layout, seed: int = 0):
     """Return x, weight, bias, dy and, by autograd, y, dx, dw."""
     torch.manual_seed(seed)
     x = torch.randn(n, 5, 6, 7, requires_grad=True)
-    weight, bias = torch.randn(40 * n, 5, *window.kernel, requires_grad=True), torch.randn(40 * n)
-    y = torch.nn.functional.conv2d(x, weight, bias, window.stride, window.pad, window.dilation)
+    weight, bias = torch.randn(40 * n, 5, *conv.kernel, requires_grad=True), torch.randn(40 * n)
+    y = torch.nn.functional.conv2d(x, weight, bias, conv.stride, conv.pad, conv.dilation)
     dy = torch.randn_like(y)
     dx, dw = torch.autograd.grad(y, (x, weight), dy)
     given = [t.detach().contiguous(memory_format=layout) for t in (x, dy, y, dx)]
@@ -35,56 +37,58 @@ def close(got, want):
     np.testing.assert_allclose(got.numpy(), want.numpy(), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("window", WINDOWS, ids=str)
+@pytest.mark.parametrize("conv", CONVOLUTIONS, ids=str)
 @pytest.mark.parametrize(("n", "layout"), [(1, LAST), (3, LAST), (1, torch.contiguous_format)])
-def test_a_product_gives_the_convolution_and_adds_the_weights_gradient(window, n, layout):
-    x, dy, y, dx, weight, bias, dw = tensors(window, n, layout)
-    assert matmul.serves(window, weight, x, y)
+def test_a_product_gives_the_convolution_and_adds_the_weights_gradient(conv, n, layout):
+    x, dy, y, dx, weight, bias, dw = tensors(conv, n, layout)
+    assert Matmul().serves("convolve", conv, weight, x, y)
     out, back, gradient = torch.full_like(y, 9), torch.full_like(dx, 9), torch.ones_like(weight)
-    matmul.convolve(window, x, weight, bias, out)
-    matmul.data_gradient(window, dy, weight, back)
-    matmul.add_weight_gradient(window, dy, x, gradient)
+    Matmul().convolve(conv, x, weight, bias, out)
+    Matmul().data_gradient(conv, dy, weight, back)
+    Matmul().add_weight_gradient(conv, dy, x, gradient)
     close(out, y)
     close(back, dx)
     close(gradient, dw + 1)
-    matmul.convolve(window, x, weight, None, out)
+    Matmul().convolve(conv, x, weight, None, out)
     close(out, y - bias.view(-1, 1, 1))
 
 
 def test_products_are_left_alone_where_they_cannot_be_viewed_or_do_not_pay():
-    window = WINDOWS[0]
-    x, _, y, _, weight, _, _ = tensors(window, 2, torch.contiguous_format)
-    assert not matmul.serves(window, weight, x, y), "two items in Caffe's order are no matrix"
-    x, _, y, _, weight, _, _ = tensors(window, 1, LAST)
-    assert not matmul.serves(window, weight[:4], x, y[:, :4].contiguous(memory_format=LAST)), "windows outweigh it"
+    conv = CONVOLUTIONS[0]
+    x, _, y, _, weight, _, _ = tensors(conv, 2, torch.contiguous_format)
+    assert not Matmul().serves("convolve", conv, weight, x, y), "two items in Caffe's order are no matrix"
+    x, _, y, _, weight, _, _ = tensors(conv, 1, LAST)
+    few = y[:, :4].contiguous(memory_format=LAST)
+    assert not Matmul().serves("convolve", conv, weight[:4], x, few), "windows outweigh it"
 
 
 @has_kernel
-@pytest.mark.parametrize("window", [WINDOWS[0], WINDOWS[1], THREE._replace(group=4)], ids=str)
-def test_written_is_bitwise_the_usual_kernel(window, monkeypatch):
+@pytest.mark.parametrize("conv", [CONVOLUTIONS[0], CONVOLUTIONS[1], THREE._replace(group=4)], ids=str)
+def test_written_is_bitwise_the_usual_kernel(conv, monkeypatch):
     monkeypatch.setattr(in_place, "LARGE", 1)
     torch.manual_seed(1)
-    x, weight, bias = torch.randn(2, 16, 20, 24), torch.randn(32, 16 // window.group, *window.kernel), torch.randn(32)
-    y = torch.convolution(x.contiguous(memory_format=LAST), weight, bias, window.stride, window.pad, window.dilation,
-                          False, [0, 0], window.group)
+    x, weight, bias = torch.randn(2, 16, 20, 24), torch.randn(32, 16 // conv.group, *conv.kernel), torch.randn(32)
+    y = torch.convolution(x.contiguous(memory_format=LAST), weight, bias, conv.stride, conv.pad, conv.dilation,
+                          False, [0, 0], conv.group)
     out = torch.full_like(y, float("nan"), memory_format=LAST)
-    assert in_place.serves(window, weight, x, out) and not in_place.serves(window, weight, x, out.contiguous())
-    in_place.convolve(window, x, weight, bias, out)
+    assert InPlace().serves("convolve", conv, weight, x, out)
+    assert not InPlace().serves("convolve", conv, weight, x, out.contiguous())
+    InPlace().convolve(conv, x, weight, bias, out)
     assert torch.equal(out, y)
 
 
 @has_kernel
-@pytest.mark.parametrize("window", [THREE, Window([3, 2], [2, 1], [4, 0], [1, 1])], ids=str)
-def test_written_data_gradient(window, monkeypatch):
+@pytest.mark.parametrize("conv", [THREE, Convolution([3, 2], [2, 1], [4, 0], [1, 1])], ids=str)
+def test_written_data_gradient(conv, monkeypatch):
     monkeypatch.setattr(in_place, "LARGE", 1)
     torch.manual_seed(2)
-    x, weight = torch.randn(2, 6, 9, 8, requires_grad=True), torch.randn(10, 6, *window.kernel)
-    y = torch.nn.functional.conv2d(x, weight, None, 1, window.pad, window.dilation)
+    x, weight = torch.randn(2, 6, 9, 8, requires_grad=True), torch.randn(10, 6, *conv.kernel)
+    y = torch.nn.functional.conv2d(x, weight, None, 1, conv.pad, conv.dilation)
     dy = torch.randn_like(y)
     want = torch.autograd.grad(y, x, dy)[0]
     out = torch.full_like(want, float("nan")).contiguous(memory_format=LAST)
-    assert in_place.serves_data_gradient(window, weight, out, dy)
-    in_place.data_gradient(window, dy, weight, out)
+    assert InPlace().serves("data_gradient", conv, weight, out, dy)
+    InPlace().data_gradient(conv, dy, weight, out)
     close(out, want)
 
 
@@ -93,8 +97,8 @@ def test_written_data_gradient(window, monkeypatch):
 def test_other_data_gradients_are_not_written(change, monkeypatch):
     monkeypatch.setattr(in_place, "LARGE", 1)
     out, weight = torch.zeros(1, 4, 8, 8).contiguous(memory_format=LAST), torch.zeros(4, 4, 3, 3)
-    assert in_place.serves_data_gradient(THREE, weight, out, out)
-    assert not in_place.serves_data_gradient(THREE._replace(**change), weight, out, out)
+    assert InPlace().serves("data_gradient", THREE, weight, out, out)
+    assert not InPlace().serves("data_gradient", THREE._replace(**change), weight, out, out)
 
 
 NET = """
@@ -120,7 +124,7 @@ def test_a_net_gives_the_same_whichever_way_it_convolves(precision, monkeypatch,
         monkeypatch.setattr(in_place, "LARGE", 1 if ways else 1 << 60)
         with monkeypatch.context() as patch:
             if not ways:
-                patch.setattr(matmul, "serves", lambda *_: False)
+                patch.setattr(Matmul, "serves", lambda *_: False)
             found.append(run(tmp_path / "net.prototxt"))
     bound = 1e-5 if precision == "fp32" else 2e-2
     for one, other in zip(*found, strict=True):
@@ -140,25 +144,12 @@ def run(path) -> list[np.ndarray]:
     return [np.copy(a) for a in (net.blobs["c3"].data, *blobs, net.blobs["data"].diff)]
 
 
-@pytest.mark.skipif(not common.has_bf16(), reason="this CPU has no bf16")
-def test_copies_in_bf16_stand_as_their_source_in_kept_memory():
-    scratch.forget()
-    large = torch.randn(2, 3, 4, 5).contiguous(memory_format=LAST)
-    first = bf16.copy("x", large)
-    assert torch.equal(first, large.to(torch.bfloat16)) and first.stride() == large.stride()
-    second = bf16.copy("x", large[:1])
-    assert second.data_ptr() == first.data_ptr() and torch.equal(second, large[:1].to(torch.bfloat16))
-    assert bf16.copy("y", large).data_ptr() != first.data_ptr()
-    assert torch.equal(bf16.copy("x", large[:, :, 1:]), large[:, :, 1:].to(torch.bfloat16))
-    scratch.forget()
-
-
 def test_the_weight_gradient_of_products_in_bf16(monkeypatch):
     monkeypatch.setattr(matmul, "PART", 16)
-    window = WINDOWS[0]
-    x, dy, _, _, weight, _, dw = tensors(window, 1, LAST)
+    conv = CONVOLUTIONS[0]
+    x, dy, _, _, weight, _, dw = tensors(conv, 1, LAST)
     gradient = torch.ones_like(weight)
-    matmul.add_weight_gradient(window, dy.bfloat16(), x.bfloat16(), gradient)
+    Matmul().add_weight_gradient(conv, dy.bfloat16(), x.bfloat16(), gradient)
     assert float((gradient - 1 - dw).abs().max() / dw.abs().max()) < 1e-2
 
 
@@ -167,7 +158,7 @@ def test_the_weight_gradient_of_products_in_bf16(monkeypatch):
 @pytest.mark.parametrize("options", ["pad: 20", "pad_h: 9 pad_w: 1", "pad: 9 dilation: 2", "pad: 9 stride: 2",
                                      "pad_h: 7 pad_w: 8 stride_h: 1 stride_w: 3"])
 def test_the_weight_gradient_under_a_wide_pad(options, shape, copied, monkeypatch, tmp_path):
-    monkeypatch.setattr(base_convolution, "COPIED", copied)
+    monkeypatch.setattr(torch_kernel, "COPIED", copied)
     dims = " ".join(f"dim: {n}" for n in shape)
     (tmp_path / "net.prototxt").write_text(f"""force_backward: true
         layer {{ name: "x" type: "Input" top: "x" input_param {{ shape {{ {dims} }} }} }}
@@ -184,11 +175,11 @@ def test_the_weight_gradient_under_a_wide_pad(options, shape, copied, monkeypatc
     y = torch.nn.functional.conv2d(torch.tensor(x), weight, None, layer.stride, layer.pad, layer.dilation)
     close(torch.tensor(net.params["y"][0].diff), torch.autograd.grad(y, weight, torch.tensor(dy))[0])
     close(torch.tensor(net.params["y"][1].diff), torch.tensor(dy).sum((0, 2, 3)))
-    seen, pad = layer._where_x_is_seen(torch.tensor(dy))
+    seen, left = torch_kernel.where_x_is_seen(layer._convolution(), torch.tensor(dy))
     for axis in (0, 1):
         reach = layer.dilation[axis] * (layer.kernel[axis] - 1)
         cut = layer.stride[axis] == 1 and layer.pad[axis] > reach and (axis == 0 or copied)
-        assert pad[axis] == (reach if cut else layer.pad[axis])
+        assert left.pad[axis] == (reach if cut else layer.pad[axis])
         assert seen.shape[2 + axis] == (shape[2 + axis] + reach if cut else dy.shape[2 + axis])
 
 
@@ -232,10 +223,10 @@ def test_where_the_kernel_in_bf16_errs_the_weight_gradient_is_float32(shape, opt
 @pytest.mark.parametrize(("precision", "strip_by_strip"), [("fp32", 0), ("bf16", 1)])
 def test_a_layer_sums_its_weight_gradient_in_strips(precision, strip_by_strip, monkeypatch, tmp_path):
     monkeypatch.setattr(strips, "LARGE", 1)
-    monkeypatch.setattr(matmul, "serves", lambda *_: False)
+    monkeypatch.setattr(Matmul, "serves", lambda *_: False)
     monkeypatch.setattr(common._state, "precision", precision)
-    ran, add = [], strips.add_weight_gradient
-    monkeypatch.setattr(strips, "add_weight_gradient", lambda *args: (ran.append(1), add(*args)))
+    ran, add = [], Strips.add_weight_gradient
+    monkeypatch.setattr(Strips, "add_weight_gradient", lambda *args: (ran.append(1), add(*args)))
     net = caffe.Net(str(chain(tmp_path)), caffe.TRAIN)
     net.forward()
     net.backward()
@@ -249,23 +240,25 @@ def chain(folder):
     return path
 
 
-@pytest.mark.parametrize("window", [THREE, Window([3, 2], [1, 1], [2, 0], [1, 1])], ids=str)
+@pytest.mark.parametrize("conv", [THREE, Convolution([3, 2], [1, 1], [2, 0], [1, 1])], ids=str)
 @pytest.mark.parametrize("rows", [1, 4, 99])
-def test_the_weight_gradient_in_strips(window, rows, monkeypatch):
+def test_the_weight_gradient_in_strips(conv, rows, monkeypatch):
     torch.manual_seed(3)
     x = torch.randn(2, 16, 11, 9).contiguous(memory_format=LAST)
-    weight = torch.randn(6, 16, *window.kernel, requires_grad=True)
-    y = torch.nn.functional.conv2d(x, weight, None, 1, window.pad, window.dilation)
+    weight = torch.randn(6, 16, *conv.kernel, requires_grad=True)
+    y = torch.nn.functional.conv2d(x, weight, None, 1, conv.pad, conv.dilation)
     dy = torch.randn_like(y)
     want = torch.autograd.grad(y, weight, dy)[0]
-    assert not strips.serves(window, weight, x, dy), "small"
+    conv = conv._replace(dtype=torch.bfloat16)
+    assert not Strips().serves("add_weight_gradient", conv, weight, x, dy), "small"
     monkeypatch.setattr(strips, "LARGE", 1)
     monkeypatch.setattr(strips, "STRIP", rows * 6 * dy.shape[3])
-    assert strips.serves(window, weight, x, dy) and not strips.serves(window, weight, x, dy.contiguous())
-    for change in ({"stride": [2, 1]}, {"dilation": [2, 1]}, {"group": 2}):
-        assert not strips.serves(window._replace(**change), weight, x, dy)
+    assert Strips().serves("add_weight_gradient", conv, weight, x, dy)
+    assert not Strips().serves("add_weight_gradient", conv, weight, x, dy.contiguous())
+    for change in ({"stride": [2, 1]}, {"dilation": [2, 1]}, {"group": 2}, {"dtype": torch.float32}):
+        assert not Strips().serves("add_weight_gradient", conv._replace(**change), weight, x, dy)
     gradient = torch.ones_like(want)
-    strips.add_weight_gradient(window, dy, x, gradient)
+    Strips().add_weight_gradient(conv, dy, x, gradient)
     assert float((gradient - 1 - want).abs().max() / want.abs().max()) < 1e-2
 
 

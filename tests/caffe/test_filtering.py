@@ -11,9 +11,10 @@ import torch
 
 import caffe
 from caffe._caffe import common
-from caffe._caffe.kernels.matmul import Window
-from caffe._caffe.kernels.winograd import learning, tiles, ways
+from caffe._caffe.kernels.convolution import Convolution
+from caffe._caffe.kernels.winograd import tiles, tilings
 from caffe._caffe.kernels.winograd.cook_toom import transforms
+from caffe._caffe.kernels.winograd.learning import Winograd
 from caffe._caffe.plan.sliding import Convolve
 
 NONE = ((0, 0), (0, 0))
@@ -71,7 +72,7 @@ def test_threads_do_not_write_into_each_others_memory():
     assert max(errors) < 5e-6
 
 
-@pytest.mark.parametrize("segments", [axis[1] for (_, dtype), axes in ways.WAYS.items() if dtype == torch.bfloat16
+@pytest.mark.parametrize("segments", [axis[1] for (_, dtype), axes in tilings.TILINGS.items() if dtype == torch.bfloat16
                                       for axis in axes])
 def test_bf16_holds_the_transforms_exactly(segments):
     for taps, points in segments:
@@ -139,7 +140,7 @@ def test_a_net_gives_what_it_gives_by_layers(tmp_path, size, monkeypatch):
     net.forward()
     used = {step.layer.name: type(step.weights()._tiled).__name__ for step in convolutions(net)
             if step.weights()._tiled is not None}
-    assert used == {"c2": "Tiled", "c3": "Tiled", "fc6": "Packed"}
+    assert used == {"c2": "TiledWeight", "c3": "TiledWeight", "fc6": "PackedWeight"}
     for top in TOPS:
         assert np.abs(net.blobs[top].data - want[top]).max() <= 1e-5 * np.abs(want[top]).max()
 
@@ -157,14 +158,14 @@ def test_layers_that_learn(pad, n, channels, num_output, dtype, bound):
     dy = torch.randn(y.shape, generator=generator)
     dx, dw = torch.autograd.grad(y, (exact_x, exact_weight), dy.double())
 
-    window = Window([3, 3], [1, 1], pad, [1, 1])
+    conv = Convolution([3, 3], [1, 1], pad, [1, 1], dtype=dtype)
     last = torch.channels_last
     x, dy = x.contiguous(memory_format=last), dy.contiguous(memory_format=last)
     out, back, gradient = torch.full_like(dy, 9), torch.full_like(x, 9), torch.full_like(weight, 0.5)
-    assert learning.serves(window, weight, x, out, dtype)
-    learning.convolve(window, x, weight, bias, out, dtype)
-    learning.data_gradient(window, dy, weight, back, dtype)
-    learning.add_weight_gradient(window, dy, x, gradient, dtype)
+    assert Winograd().serves("convolve", conv, weight, x, out)
+    Winograd().convolve(conv, x, weight, bias, out)
+    Winograd().data_gradient(conv, dy, weight, back)
+    Winograd().add_weight_gradient(conv, dy, x, gradient)
     for got, want in ((out, y.detach()), (back, dx), (gradient - 0.5, dw)):
         assert float((got - want).abs().max() / want.abs().max()) < bound
 
@@ -178,15 +179,15 @@ def test_a_gradient_of_more_channels_than_tiles_has_memory_of_its_own(c, k, heig
     weight = torch.zeros(k, c, 3, 3, dtype=torch.double, requires_grad=True)
     want, = torch.autograd.grad(torch.nn.functional.conv2d(x.double(), weight, None, 1, 1), weight, dy.double())
     gradient = torch.zeros(k, c, 3, 3)
-    learning.add_weight_gradient(Window([3, 3], [1, 1], [1, 1], [1, 1]), dy, x, gradient, dtype)
+    Winograd().add_weight_gradient(Convolution([3, 3], [1, 1], [1, 1], [1, 1], dtype=dtype), dy, x, gradient)
     assert float((gradient - want).abs().max() / want.abs().max()) < bound
 
 
 def test_which_layers_learn_by_tiles():
-    def serves(window=((3, 3), (1, 1), (1, 1), (1, 1)), channels=128, side=70, layout=torch.channels_last):
+    def serves(slides=((3, 3), (1, 1), (1, 1), (1, 1)), channels=128, side=70, layout=torch.channels_last):
         y = torch.empty(1, 128, side, side).contiguous(memory_format=layout)
         x = torch.empty(1, channels, side, side).contiguous(memory_format=layout)
-        return learning.serves(Window(*window), torch.empty(128, channels, 3, 3), x, y, torch.float32)
+        return Winograd().serves("convolve", Convolution(*slides), torch.empty(128, channels, 3, 3), x, y)
 
     assert serves()
     assert not serves(side=50) and not serves(channels=63) and not serves(layout=torch.contiguous_format)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import caffe
+from caffe._caffe import common
 from tests.caffe.layer_case import relative, run
 from tests.reference import record_layers
 from tests.reference.record_layers import FAMILIES
@@ -25,8 +26,15 @@ def check(case, got, answers):
         assert difference <= (BACKWARD if "diff" in name else FORWARD), f"{case.name} {name}: {difference:.2g}"
 
 
+@pytest.fixture(params=[True, False], ids=["kernels", "torch alone"])
+def kernels(request, monkeypatch):
+    """Let layers convolve in ways of our own, or by torch's kernels alone; plans the same."""
+    monkeypatch.setattr(common._state, "kernels", request.param)
+    monkeypatch.setattr(common._state, "plans", request.param)
+
+
 @pytest.mark.parametrize(("family", "case"), ALL)
-def test_oracle_recorded(family, case):
+def test_oracle_recorded(family, case, kernels):
     check(case, run(case), recorded(family))
 
 
@@ -38,7 +46,7 @@ def test_oracle_live(family):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_oracle_recorded_through_net(family):
+def test_oracle_recorded_through_net(family, kernels):
     out = {}
     names = {"np": np, "caffe": caffe, "inp": record_layers.questions(FAMILIES[family]), "out": out}
     exec(record_layers.SCRIPT, names)  # the very script that genuine Caffe ran

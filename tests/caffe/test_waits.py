@@ -14,7 +14,7 @@ import torch
 import caffe
 from caffe._caffe import common
 from caffe._caffe.blob import Blob
-from caffe._caffe.cached import Remembered
+from caffe._caffe.cached import Cached
 from caffe._caffe.kernels import upsampling
 from caffe._caffe.layers.softmax_with_loss import SoftmaxWithLossLayer
 from tests.caffe.gradient_checker import backward, forward, make_layer
@@ -126,7 +126,7 @@ def test_what_is_frozen_moves_on_while_it_has_momentum(device, monkeypatch, tmp_
 
 def test_an_answer_is_asked_for_again_after_a_write(device):
     device()
-    blob, asked, memory = Blob(4), [], Remembered()
+    blob, asked, memory = Blob(4), [], Cached()
 
     def answer():
         return memory.of(blob, lambda: asked.append(1) or float(blob.read_data().sum()))
@@ -150,7 +150,7 @@ def test_an_answer_is_asked_for_again_after_a_write(device):
 
 
 def test_on_the_cpu_it_is_asked_each_time():
-    blob, memory = Blob(2), Remembered()
+    blob, memory = Blob(2), Cached()
     view = blob.data
     for value in (1, 2):
         view[...] = value

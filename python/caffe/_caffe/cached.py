@@ -1,4 +1,4 @@
-"""An answer about a blob's values that is asked for again only when somebody may have changed them.
+"""A value computed from a blob, and computed again only when somebody may have changed the blob.
 
 In:   a blob, and how to find the answer; on a device that takes a read by the host, which waits for all before it.
 Out:  the answer.
@@ -19,7 +19,7 @@ from .blob import Blob
 Answer = TypeVar("Answer")
 
 
-class Remembered(Generic[Answer]):
+class Cached(Generic[Answer]):
     """The answer to one question about the latest blob it was asked of."""
 
     def __init__(self) -> None:

@@ -35,6 +35,7 @@ class _State:
     solver_rank = 0
     multiprocess = False
     plans = os.environ.get("CAFFE_PLAN", "1") not in ("", "0")
+    kernels = os.environ.get("CAFFE_KERNELS", "1") not in ("", "0")
     graphs = os.environ.get("CAFFE_GRAPHS", "0") not in ("", "0")
     normalizer: Callable[[float], float] | None = None
     before_cuda: list[Callable[[], None]] = []  # noqa: RUF012 - one state
@@ -151,8 +152,13 @@ def precision() -> str:
     return _state.precision
 
 
+def compute_type() -> torch.dtype:
+    """Return the type in which convolutions multiply: bfloat16 or float32 (tf32 is a switch of torch's)."""
+    return torch.bfloat16 if _state.precision == "bf16" else torch.float32
+
+
 def has_bf16() -> bool:
-    """Tell whether bf16 is faster than fp32 where layers compute now."""
+    """Whether bf16 is faster than fp32 where layers compute now."""
     if _state.device is not CPU:
         return torch.cuda.is_bf16_supported()
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
@@ -166,6 +172,19 @@ def plans() -> bool:
 def set_plans(flag: bool) -> None:
     """Let TEST nets run as plans (default; CAFFE_PLAN=0 in the environment: not), or layer by layer as Caffe does."""
     _state.plans = bool(flag)
+
+
+def kernels() -> bool:
+    """Whether layers may convolve in ways of our own (kernels/choose)."""
+    return _state.kernels
+
+
+def set_kernels(flag: bool) -> None:
+    """Let layers convolve in ways of our own (default; CAFFE_KERNELS=0 in the environment: not), or by torch's alone.
+
+    Either way they compute the same, up to the order of sums.
+    """
+    _state.kernels = bool(flag)
 
 
 def graphs() -> bool:

@@ -47,7 +47,7 @@ class Search:
         self._tried: dict[Hashable, set[tuple[int, ...]]] = defaultdict(set)  # sizes by layer
 
     def tries(self, layer: Hashable, size: tuple[int, ...], at_once: bool, may_begin: bool = True) -> bool:
-        """Count a run of a layer's convolution at a size, and tell whether kernels are or were tried for it."""
+        """Count a run of a layer's convolution at a size, and return whether kernels are or were tried for it."""
         tried = self._tried[layer]
         if size in tried:
             return True
@@ -76,7 +76,7 @@ def convolution(layer: object, x: torch.Tensor, weight: torch.Tensor, bias: torc
 
 def gradients(layer: object, dy: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, bias_sizes: list[int],
               *geometry: Any) -> Any:
-    """Give what aten.convolution_backward gives; the last of geometry is its output_mask."""
+    """Return what aten.convolution_backward returns; the last of geometry is its output_mask."""
     with _kernels(id(layer), x, weight, geometry):
         return torch.ops.aten.convolution_backward(dy, x, weight, bias_sizes, *geometry)
 

@@ -1,46 +1,50 @@
 """A convolution on the CPU that is written where it is wanted, with no tensor of its own.
 
-In:   x (N, C, H, W); out with channels last, on the CPU; weight (num_output, C / group, kh, kw); a Window.
-Out:  bit for bit what torch.convolution gives; its data gradient.
-Not here: which layers run this way. Source: oneDNN's sum post-operation.
-Why: fresh memory is dear: 65 MB cost some 18 ms in page faults, and 2 ms once they are there.
+In:   x (N, C, H, W); out with channels last, on the CPU; weight (num_output, C / group, kh, kw).
+Out:  bit for bit what torch.convolution returns; its data gradient.
+Not here: what torch calls in place, an output over an input. Source: oneDNN's sum post-operation.
+Why: fresh memory is expensive: 65 MB cost some 18 ms in page faults, and 2 ms once they are there.
 """
 
 from __future__ import annotations
 
 import torch
 
-from .matmul import Window
+from .convolution import Convolution, Way
+from .scratch import in_type
 
 LARGE = 1 << 20  # values of the output from which it pays
-_HAS_KERNEL = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise_")
+HAS_KERNEL = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise_")
 
 
-def serves(window: Window, weight: torch.Tensor, x: torch.Tensor, out: torch.Tensor) -> bool:
-    """Tell whether this kernel is there, writes such a tensor, and pays."""
-    return (_HAS_KERNEL and out.numel() >= LARGE and out.dim() == 4 and out.device.type == "cpu"
+class InPlace(Way):
+    """oneDNN's convolution, added to zeros."""
+
+    def serves(self, operation, conv, weight, x, y):
+        """Whether the output is large; a data gradient must be a convolution: stride 1 and its pad not negative."""
+        if operation == "add_weight_gradient":
+            return False
+        if operation == "convolve":
+            return _pays(y)
+        return conv.group == 1 and list(conv.stride) == [1, 1] and min(_pad_back(conv)) >= 0 and _pays(x)
+
+    def convolve(self, conv, x, weight, bias, out):
+        """Write the convolution of x into `out`."""
+        with in_type(out, x.dtype) as y:
+            torch.ops.mkldnn._convolution_pointwise_.binary(
+                y.zero_(), x.contiguous(memory_format=torch.channels_last), weight, bias, conv.pad, conv.stride,
+                conv.dilation, conv.group, "add", 1.0, None, [], "")
+
+    def data_gradient(self, conv, dy, weight, out):
+        """Write the gradient of x into `out`: the convolution of dy with the flipped weight."""
+        back = conv._replace(pad=_pad_back(conv))
+        self.convolve(back, dy, weight.flip(2, 3).transpose(0, 1).contiguous(), None, out)
+
+
+def _pays(out: torch.Tensor) -> bool:
+    return (HAS_KERNEL and out.numel() >= LARGE and out.dim() == 4 and out.device.type == "cpu"
             and out.is_contiguous(memory_format=torch.channels_last))
 
 
-def serves_data_gradient(window: Window, weight: torch.Tensor, out: torch.Tensor, dy: torch.Tensor) -> bool:
-    """Tell the same of the data gradient, a convolution where the stride is 1 and its pad not negative."""
-    return (window.group == 1 and list(window.stride) == [1, 1] and min(_pad_back(window)) >= 0
-            and serves(window, weight, dy, out))
-
-
-def convolve(window: Window, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None,
-             out: torch.Tensor) -> None:
-    """Write the convolution of x into `out`."""
-    torch.ops.mkldnn._convolution_pointwise_.binary(
-        out.zero_(), x.contiguous(memory_format=torch.channels_last), weight, bias, window.pad, window.stride,
-        window.dilation, window.group, "add", 1.0, None, [], "")
-
-
-def data_gradient(window: Window, dy: torch.Tensor, weight: torch.Tensor, out: torch.Tensor) -> None:
-    """Write the gradient of x into `out`: the convolution of dy with the flipped weight."""
-    back = window._replace(pad=_pad_back(window))
-    convolve(back, dy, weight.flip(2, 3).transpose(0, 1).contiguous(), None, out)
-
-
-def _pad_back(window: Window) -> list[int]:
-    return [d * (k - 1) - p for d, k, p in zip(window.dilation, window.kernel, window.pad, strict=True)]
+def _pad_back(conv: Convolution) -> list[int]:
+    return [d * (k - 1) - p for d, k, p in zip(conv.dilation, conv.kernel, conv.pad, strict=True)]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from .. import common
-from ..cached import Remembered
-from ..kernels import upsampling
+from ..cached import Cached
+from ..kernels import choose, upsampling
 from ..layer_factory import register_layer
 from .base.base_convolution import BaseConvolutionLayer
 
@@ -15,9 +15,9 @@ from .base.base_convolution import BaseConvolutionLayer
 class DeconvolutionLayer(BaseConvolutionLayer):
     """Weight (channels, num_output / group, kernel...).
 
-    Where each channel only feeds its own output, as bilinear upsampling does, the products with the zeros
-    between channels are left out; the weight is looked at in every pass, for it may be edited at any time
-    (on a GPU, when it may have been).
+    Where each channel only feeds its own output, as bilinear upsampling does, it counts as a group, which leaves out
+    the products with the zeros between channels. The weight is looked at in every pass, for it may be edited at any
+    time (on a GPU, when it may have been).
     """
 
     transposed = True
@@ -30,29 +30,28 @@ class DeconvolutionLayer(BaseConvolutionLayer):
     def setup(self, bottom, top):
         """Read the parameters, create weight and bias unless they are there."""
         super().setup(bottom, top)
-        self._diagonal = Remembered()
+        self._diagonal = Cached()
+        self._per_channel = self._slides._replace(group=self.channels)
 
     def convolve(self, x, weight, bias, out):
         """Write the upsampled bottom into `out`."""
         x, kernels = self._apart(x, weight)
         if kernels is None:
             super().convolve(x, weight, bias, out)
-            return
-        upsampling.upsample(x, kernels, self.stride, self.pad, out)
-        if bias is not None:
-            out.add_(bias.view(-1, 1, 1))
+        else:
+            choose.convolve(self._per_channel, x, kernels.unsqueeze(1), bias, out)
 
-    def data_gradient(self, dy, x, weight, out):
-        """Write the gradient of a bottom into `out`; x gives only the shape."""
+    def data_gradient(self, dy, weight, out):
+        """Write the gradient of a bottom into `out`."""
         dy, kernels = self._apart(dy, weight)
         if kernels is None:
-            super().data_gradient(dy, x, weight, out)
+            super().data_gradient(dy, weight, out)
         else:
-            upsampling.upsample_backward(dy, kernels, self.stride, self.pad, out)
+            choose.data_gradient(self._per_channel, dy, kernels.unsqueeze(1), out)
 
     def _apart(self, values, weight):
-        """Return the values and one kernel a channel (C, h, w), None where channels cannot be taken apart."""
-        kernels = self.own_kernels(weight)
+        """Return the values and one kernel per channel (C, h, w), None where channels cannot be taken apart."""
+        kernels = self.own_kernels(weight) if common.kernels() else None
         if kernels is None:
             return values, None
         # Inf or NaN times the zeros left out would be NaN.
@@ -61,7 +60,7 @@ class DeconvolutionLayer(BaseConvolutionLayer):
         return values if self.group > 1 else upsampling.poisoned(values), kernels
 
     def own_kernels(self, weight):
-        """Return one kernel a channel where that is all the weight holds, else None; for values that are finite."""
+        """Return one kernel per channel where that is all the weight holds, else None; for values that are finite."""
         if not (self.num_spatial_axes == 2 and self.channels == self.num_output and self.dilation == [1, 1]
                 and self.group in (1, self.channels) and upsampling.serves(self.kernel, self.stride)):
             return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from .. import common
-from ..cached import Remembered
+from ..cached import Cached
 from ..layer import LossLayer
 from ..layer_factory import register_layer
 from .base.axes import count
@@ -26,7 +26,7 @@ class SigmoidCrossEntropyLossLayer(LossLayer):
             self.normalization = param.normalization
         elif param.HasField("normalize") and param.normalize:
             self.normalization = param.VALID
-        self._count = Remembered()
+        self._count = Cached()
 
     def reshape(self, bottom, top):
         """Check that there is a target for each value."""

@@ -6,7 +6,7 @@ import torch
 
 from .. import common
 from ..blob import Blob
-from ..cached import Remembered
+from ..cached import Cached
 from ..layer import LossLayer
 from ..layer_factory import register_layer
 from .base.axes import canonical_axis, count
@@ -39,7 +39,7 @@ class SoftmaxWithLossLayer(LossLayer):
         self._modes = param
         self.prob = Blob()
         self._shapes = None
-        self._facts = Remembered()
+        self._facts = Cached()
 
     def reshape(self, bottom, top):
         """Check that there is one label for each prediction; the loss is a scalar."""

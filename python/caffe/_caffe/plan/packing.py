@@ -44,7 +44,7 @@ class Packed:
         self._dtype = torch.bfloat16 if common.precision() == "bf16" else torch.float32
         self._bias = None if bias is None else bias.to(self._dtype)
         self._by_size: OrderedDict[tuple, torch.Tensor | None] = OrderedDict()  # None: came once
-        self._tiled: tiles.Tiled | None = None
+        self._tiled: tiles.TiledWeight | None = None
         self._linear: torch.Tensor | None = None
         plain = [*layer.stride, *layer.dilation, layer.group] == [1] * 5
         if not common.on_host():

@@ -18,7 +18,7 @@ import torch
 
 from .. import common, log
 from ..blob import Blob
-from ..cached import Remembered
+from ..cached import Cached
 from ..errors import SolverError
 from . import lr_policy
 from .solver import Solver
@@ -50,7 +50,7 @@ class SGDSolver(Solver):
     def _pre_solve(self) -> None:
         shapes = [blob.shape for blob in self.net.learnable_params]
         self.history = [Blob(*shape) for _ in range(self.history_sets) for shape in shapes]
-        self._still: list[Remembered[bool]] = [Remembered() for _ in shapes]
+        self._still: list[Cached[bool]] = [Cached() for _ in shapes]
         self._blocks: list[Block] = []
         self._blocks_of: list[object] = []
 

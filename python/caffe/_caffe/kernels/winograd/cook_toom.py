@@ -16,7 +16,7 @@ import torch
 
 
 def transforms(points: Sequence[Fraction], taps: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Give the three matrices, float64: place j is the sum of top[j] (weight f) (bottom d), for filter f and seen d."""
+    """Return three matrices, float64: place j is the sum of top[j] (weight f) (bottom d), for filter f and seen d."""
     last, places = len(points), len(points) + 2 - taps
     weight, bottom, top = (torch.zeros(last + 1, n, dtype=torch.float64) for n in (taps, last + 1, places))
     for j, point in enumerate(points):
@@ -34,7 +34,7 @@ def transforms(points: Sequence[Fraction], taps: int) -> tuple[torch.Tensor, tor
 
 
 def _with_roots(roots: Sequence[Fraction]) -> torch.Tensor:
-    """Give the coefficients, lowest first, of the polynomial with these roots."""
+    """Return the coefficients, lowest first, of the polynomial with these roots."""
     coefficients = [Fraction(1)]
     for root in roots:
         lower, higher = [-root * c for c in coefficients] + [Fraction(0)], [Fraction(0), *coefficients]

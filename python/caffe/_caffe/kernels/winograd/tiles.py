@@ -2,7 +2,7 @@
 
 In:   a part of a bottom (N, C, H, W) and how far zeros lie around it; a bias.
 Out:  the convolution, a block of rows after another, written where the caller wants it.
-Not here: strides, groups, dilation; which convolutions run so (plan/sliding, learning); how a kernel is cut (ways).
+Not here: strides, groups, dilation; which convolutions run so (plan/sliding, learning); how a kernel is cut (tilings).
 Source: Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, 2016, section 4; cook_toom.
 Why: measured on 2 cores at 500 x 500, float32, against a kernel at 0.22 TFLOP/s: 512 to 512 channels of 68 x 68, 101 to
 43 ms; 256 of 130 x 130, 92 to 46; 128 of 254 x 254, 88 to 56; 64 of 504 x 504, 88 to 77. bf16, against 0.45 TFLOP/s:
@@ -11,14 +11,13 @@ Why: measured on 2 cores at 500 x 500, float32, against a kernel at 0.22 TFLOP/s
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import torch
 
-from ..scratch import room
+from ..scratch import Scratch
 from .rows import Around, finish, seen_by
-from .ways import WAYS, Part, Way, way_of
+from .tilings import TILINGS, Part, Tiling, tiling_for
 
 AT_ONCE = {torch.float32: 256, torch.bfloat16: 384}  # tiles: what they see and make fits into the caches
 CHANNELS = {3: 64, 7: 128}  # of bottom and top, by the kernel's side: from which the products outweigh the transforms
@@ -31,32 +30,32 @@ HAS_LINEAR = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, 
 
 
 def serves(weight: torch.Tensor, dtype: torch.dtype) -> bool:
-    """Tell whether a weight (num_output, C, kh, kw), used in this type, can be tiled, and pays if the top is large."""
+    """Whether a weight (num_output, C, kh, kw), used in this type, can be tiled, and pays if the top is large."""
     k, c, rows, columns = weight.shape
-    return ((rows, dtype) in WAYS and rows == columns and min(k, c) >= CHANNELS[rows] and k * c >= BOTH[dtype]
+    return ((rows, dtype) in TILINGS and rows == columns and min(k, c) >= CHANNELS[rows] and k * c >= BOTH[dtype]
             and weight.device.type == "cpu" and (rows not in PACKED or HAS_LINEAR))
 
 
-def ready(weight: torch.Tensor, dtype: torch.dtype) -> Tiled:
+def ready(weight: torch.Tensor, dtype: torch.dtype) -> TiledWeight:
     """Transform a weight (num_output, C, kh, kw), float32, that stays as it is."""
-    way = way_of(weight.shape[2], dtype)
-    if way.kernel in PACKED:
-        return Packed(way, weight, dtype)
-    made = torch.empty(way.points, *weight.shape[1::-1], dtype=dtype)
-    at_points(way, weight, made.transpose(1, 2))
-    return Tiled(way, made)
+    tiling = tiling_for(weight.shape[2], dtype)
+    if tiling.kernel in PACKED:
+        return PackedWeight(tiling, weight, dtype)
+    made = torch.empty(tiling.points, *weight.shape[1::-1], dtype=dtype)
+    weight_at_points(tiling, weight, made.transpose(1, 2))
+    return TiledWeight(tiling, made)
 
 
-class Tiled:
+class TiledWeight:
     """A weight, ready to convolve by tiles.
 
     Args:
-        way: how the kernel is cut.
+        tiling: how the kernel is cut.
         weight: at each point, (points, C, num_output).
     """
 
-    def __init__(self, way: Way, weight: torch.Tensor) -> None:
-        self._way, self._weight, self._dtype = way, weight, weight.dtype
+    def __init__(self, tiling: Tiling, weight: torch.Tensor) -> None:
+        self._tiling, self._weight, self._dtype = tiling, weight, weight.dtype
         _, self._channels, self._num_output = weight.shape
 
     @property
@@ -65,7 +64,7 @@ class Tiled:
         return self._channels * self._num_output >= LARGE
 
     def pays(self, out_height: int, out_width: int) -> bool:
-        """Tell whether a top of this size takes less time so than as it is: it, or the weight, is large enough."""
+        """Whether a top of this size takes less time so than as it is: it, or the weight, is large enough."""
         return self.always_pays or self._channels * self._num_output * out_height * out_width >= LEAST
 
     def convolve(self, x: torch.Tensor, around: Around, bias: torch.Tensor | None, relu: bool,
@@ -79,8 +78,8 @@ class Tiled:
             relu: whether what is negative becomes 0.
             out: (N, num_output, H + rows - kh + 1, W + columns - kw + 1), channels last, of any type.
         """
-        across = self._way.tiles(1, out.shape[3])[1]
-        step = self._way.tile[0] * -(-AT_ONCE[self._dtype] // across)
+        across = self._tiling.tiles(1, out.shape[3])[1]
+        step = self._tiling.tile[0] * -(-AT_ONCE[self._dtype] // across)
         for item, top in zip(x.permute(0, 2, 3, 1), out.permute(0, 2, 3, 1), strict=True):
             for begin in range(0, top.shape[0], step):
                 self._block(item, around, bias, relu, begin, top[begin:begin + step])
@@ -88,36 +87,37 @@ class Tiled:
     def _block(self, x: torch.Tensor, around: Around, bias: torch.Tensor | None, relu: bool, begin: int,
                out: torch.Tensor) -> None:
         """Compute rows of the top from `begin` on. Here x is (H, W, C), and out (rows, W, num_output)."""
-        way, k = self._way, self._num_output
-        down, across = way.tiles(*out.shape[:2])
-        n, places = down * across, len(way.to_top)
-        values = values_at_points(way, x, around, begin, down, across, self._dtype)
-        products = room("odd", way.points * n * k, self._dtype).view(way.points, n, k)
-        self._multiply(values, products)
-        sums = room("even", places * n * k, self._dtype).view(*way.tile, down, across, k)
-        torch.mm(way.to_top, products.view(way.points, -1), out=sums.view(places, -1))
-        finish(sums.permute(2, 0, 3, 1, 4), bias, relu, products.flatten(), out)
+        tiling, k, dtype = self._tiling, self._num_output, self._dtype
+        down, across = tiling.tiles(*out.shape[:2])
+        with Scratch() as scratch:
+            values = values_at_points(scratch, tiling, x, around, begin, down, across, dtype)
+            products = scratch.take((tiling.points, down * across, k), dtype)
+            self._multiply(values, products)
+            scratch.give_back(values)
+            sums = scratch.take((*tiling.tile, down, across, k), dtype)
+            torch.mm(tiling.to_top, products.view(tiling.points, -1), out=sums.view(len(tiling.to_top), -1))
+            finish(sums.permute(2, 0, 3, 1, 4), bias, relu, products.flatten(), out)
 
     def _multiply(self, values: torch.Tensor, out: torch.Tensor) -> None:
         """Write the products at each point, of values (points, tiles, C), into out (points, tiles, num_output)."""
         torch.bmm(values, self._weight, out=out)
 
 
-class Packed(Tiled):
+class PackedWeight(TiledWeight):
     """By tiles, of which there are few: reading the weight takes longer than multiplying.
 
     Args:
-        way: how the kernel is cut.
+        tiling: how the kernel is cut.
         weight: (num_output, C, kh, kw), float32.
     """
 
-    def __init__(self, way: Way, weight: torch.Tensor, dtype: torch.dtype) -> None:
-        self._way, self._packed, self._dtype = way, [], dtype
+    def __init__(self, tiling: Tiling, weight: torch.Tensor, dtype: torch.dtype) -> None:
+        self._tiling, self._packed, self._dtype = tiling, [], dtype
         self._num_output, self._channels = weight.shape[:2]
-        for part in way.parts:
-            size = self._num_output, way.folded * self._channels
+        for part in tiling.parts:
+            size = self._num_output, tiling.folded * self._channels
             made = [torch.empty(size, dtype=dtype) for _ in part.to_weight]
-            for some, values in transformed(way, part, weight):
+            for some, values in transformed(tiling, part, weight):
                 for at_point, value in zip(made, values, strict=True):
                     at_point[some].copy_(value)
             while made:  # each is let go as soon as it is packed
@@ -130,50 +130,51 @@ class Packed(Tiled):
             product.copy_(torch.ops.mkldnn._linear_pointwise(value, weight, None, "none", [], ""))
 
 
-def at_points(way: Way, weight: torch.Tensor, out: torch.Tensor) -> None:
+def weight_at_points(tiling: Tiling, weight: torch.Tensor, out: torch.Tensor) -> None:
     """Transform a weight (num_output, C, kh, kw), float32, into out (points, num_output, C)."""
-    for part in way.parts:
-        for some, values in transformed(way, part, weight):
+    for part in tiling.parts:
+        for some, values in transformed(tiling, part, weight):
             out[part.points, some].copy_(values)
 
 
-def transformed(way: Way, part: Part, weight: torch.Tensor) -> Iterator[tuple[slice, torch.Tensor]]:
-    """Give outputs after outputs, as many as stay in the cache: which, and a part's (points, outputs, C) of them."""
+def transformed(tiling: Tiling, part: Part, weight: torch.Tensor) -> Iterator[tuple[slice, torch.Tensor]]:
+    """Yield outputs after outputs, as many as stay in the cache: which, and a part's (points, outputs, C) of them."""
     for begin in range(0, weight.shape[0], SLICE):
         some = slice(begin, begin + SLICE)
         taps = weight[some]
-        if way.folded > 1:
+        if tiling.folded > 1:
             taps = taps.transpose(1, 2).flatten(1, 2).unsqueeze(2)
         taps = taps[:, :, part.rows, part.columns]
         yield some, torch.mm(part.to_weight, taps.flatten(2).flatten(0, 1).t()).view(-1, *taps.shape[:2])
 
 
-def values_at_points(way: Way, x: torch.Tensor, around: Around, begin: int, down: int, across: int,
-                     dtype: torch.dtype) -> torch.Tensor:
-    """Transform what tiles of the top from row `begin` on see of x (H, W, C): (points, tiles, C), in room `even`."""
-    c, n, kernel = x.shape[2], down * across, way.kernel
-    folded = way.folded * c
-    height, width = (tile * tiles + kernel - 1 for tile, tiles in zip(way.tile, (down, across), strict=True))
-    bottom = seen_by(begin, x, around, room("seen", height * width * c, dtype).view(height, width, c))
-    values = room_at_points("even", way.points, n, folded, dtype)
-    for part in way.parts:
-        _values_of_part(way, part, bottom, down, across, values[part.points])
+def values_at_points(scratch: Scratch, tiling: Tiling, x: torch.Tensor, around: Around, begin: int, down: int,
+                     across: int, dtype: torch.dtype) -> torch.Tensor:
+    """Return what tiles of the top from row `begin` on see of x (H, W, C), transformed: (points, tiles, C)."""
+    c, n, kernel = x.shape[2], down * across, tiling.kernel
+    height, width = (tile * tiles + kernel - 1 for tile, tiles in zip(tiling.tile, (down, across), strict=True))
+    values = take_points(scratch, tiling.points, n, tiling.folded * c, dtype)
+    with Scratch() as inner:
+        bottom = seen_by(begin, x, around, inner.take((height, width, c), dtype))
+        for part in tiling.parts:
+            _values_of_part(tiling, part, bottom, down, across, values[part.points])
     return values
 
 
-def room_at_points(use: str, points: int, n: int, channels: int, dtype: torch.dtype) -> torch.Tensor:
-    """Give memory for (points, n, channels), in the order that products in this type write and read without a copy."""
-    values = room(use, points * n * channels, dtype)
+def take_points(scratch: Scratch, points: int, n: int, channels: int, dtype: torch.dtype) -> torch.Tensor:
+    """Take (points, n, channels), in the order that products in this type write and read without a copy."""
     if dtype == torch.float32:  # whose product does not write into a transposed tensor
-        return values.view(n, points, channels).transpose(0, 1)
-    return values.view(points, n, channels)
+        return scratch.take((n, points, channels), dtype).transpose(0, 1)
+    return scratch.take((points, n, channels), dtype)
 
 
-def _values_of_part(way: Way, part: Part, bottom: torch.Tensor, down: int, across: int, out: torch.Tensor) -> None:
+def _values_of_part(tiling: Tiling, part: Part, bottom: torch.Tensor, down: int, across: int,
+                    out: torch.Tensor) -> None:
     _, width, c = bottom.shape
-    size, row = (down, across, *part.seen, way.folded, c), width * c
-    tiles = room("odd", math.prod(size), bottom.dtype).view(size)
-    tiles.copy_(bottom[part.rows.start:, part.columns.start:].as_strided(
-        size, (way.tile[0] * row, way.tile[1] * c, row, c, row, 1)))
-    transform = part.to_bottom.expand(down * across, -1, -1)
-    torch.bmm(transform, tiles.flatten(4, 5).flatten(2, 3).flatten(0, 1), out=out.transpose(0, 1))
+    size, row = (down, across, *part.seen, tiling.folded, c), width * c
+    with Scratch() as scratch:
+        tiles = scratch.take(size, bottom.dtype)
+        tiles.copy_(bottom[part.rows.start:, part.columns.start:].as_strided(
+            size, (tiling.tile[0] * row, tiling.tile[1] * c, row, c, row, 1)))
+        transform = part.to_bottom.expand(down * across, -1, -1)
+        torch.bmm(transform, tiles.flatten(4, 5).flatten(2, 3).flatten(0, 1), out=out.transpose(0, 1))

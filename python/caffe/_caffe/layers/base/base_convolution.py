@@ -2,7 +2,8 @@
 
 In:   convolution_param; bottoms of one shape (leading axes, channels, spatial axes); any number of spatial axes.
 Out:  tops (leading axes, num_output, spatial axes); blobs[0] the weight, blobs[1] the bias.
-Not here: output lengths and kernels of either layer (layers/). Source: BVLC base_conv_layer.cpp.
+Not here: output lengths of either layer (layers/), faster ways to convolve than torch's own (kernels/choose).
+Source: BVLC base_conv_layer.cpp.
 """
 
 from __future__ import annotations
@@ -15,16 +16,14 @@ import torch
 from ... import common
 from ...blob import Blob
 from ...filler import fill
-from ...kernels import autotune, bf16
+from ...kernels import choose
+from ...kernels.convolution import Convolution
 from ...layer import Layer
 from . import nd_convolution
 from .axes import canonical_axis, count
 from .window import window
 
-TORCH_SPATIAL_AXES = 3  # what torch's kernels serve
-NARROW = 8  # channels, and
-LARGE = 1 << 14  # pixels, from which the CPU's vectors fill better with channels last
-COPIED = 1 << 22  # values, up to which leaving out columns gains more than the copy costs; rows need none
+TORCH_SPATIAL_AXES = 3  # that torch has kernels for
 
 
 class BaseConvolutionLayer(Layer):
@@ -39,7 +38,7 @@ class BaseConvolutionLayer(Layer):
 
     @property
     def any_strides(self) -> bool:  # type: ignore[override]
-        """Tell whether blobs may stand with channels last: the planar convolutions, which gain from it."""
+        """Whether blobs may stand with channels last: the planar convolutions, which gain from it."""
         return self.num_spatial_axes == 2 and self.channel_axis == 1 and not self.transposed
 
     def plan_step(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> str:
@@ -60,6 +59,8 @@ class BaseConvolutionLayer(Layer):
         self.num_output, self.group = param.num_output, param.group
         self._check_numbers()
         self._create_blobs(param)
+        axes = (self.kernel, self.dilation, self.pad, self.stride) if self.num_spatial_axes else ([1], [1], [0], [1])
+        self._slides = Convolution(*axes, self.group, self.transposed, layer=object())
 
     def _check_numbers(self) -> None:
         if self.num_output < 1:
@@ -135,12 +136,6 @@ class BaseConvolutionLayer(Layer):
     def _like_weight(self, tensor: torch.Tensor) -> torch.Tensor:
         return tensor if self.num_spatial_axes else tensor.unsqueeze(-1)
 
-    def _geometry(self, pad: list[int] | None = None) -> tuple[list[int], list[int], list[int], bool, list[int]]:
-        pad = self.pad if pad is None else pad
-        if self.num_spatial_axes:
-            return self.stride, pad, self.dilation, self.transposed, [0] * self.num_spatial_axes
-        return [1], [0], [1], self.transposed, [0]
-
     def _bias(self) -> torch.Tensor | None:
         return self.blobs[1].read_data() if len(self.blobs) > 1 else None
 
@@ -160,107 +155,86 @@ class BaseConvolutionLayer(Layer):
             if len(self.blobs) > 1 and self.param_propagate_down[1]:
                 self.blobs[1].edit_diff().add_(dy.flatten(2).sum((0, 2)))
             if self.param_propagate_down[0]:
-                self.add_weight_gradient(dy, x, weight, self._like_weight(self.blobs[0].edit_diff()))
+                self.add_weight_gradient(dy, x, self._like_weight(self.blobs[0].edit_diff()))
             if want_x:
-                self.data_gradient(dy, x, weight, self._like_x(below.write_diff()))
+                self.data_gradient(dy, weight, self._like_x(below.write_diff()))
+
+    # -- one bottom ----------------------------------------------------------------------------
 
     def convolve(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, out: torch.Tensor) -> None:
-        """Write the convolution of one bottom into `out`."""
-        if self._narrow(self.num_output, out) or _channels_last(out):
-            x = x.contiguous(memory_format=torch.channels_last)
-        out.copy_(self._convolution(x, weight, bias, out))
-
-    def add_weight_gradient(self, dy: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, out: torch.Tensor) -> None:
-        """Add the gradient of the weight to `out`; weight gives only the shape."""
-        last = _channels_last(dy) or self.channels < 8 and self._narrow(self.num_output // 2, dy)
-        dy, pad = self._where_x_is_seen(dy)
-        if last:
-            dy, x = (tensor.contiguous(memory_format=torch.channels_last) for tensor in (dy, x))
-        out.add_(self._gradients(dy, x, weight, [False, True, False], pad)[1])
-
-    def data_gradient(self, dy: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, out: torch.Tensor) -> None:
-        """Write the gradient of a bottom into `out`; x gives only the shape."""
-        if self._narrow(self.channels, dy) or _channels_last(out):
-            dy = dy.contiguous(memory_format=torch.channels_last)
-            x = torch.empty_like(x, memory_format=torch.channels_last)
-        out.copy_(self._gradients(dy, x, weight, [True, False, False])[0])
-
-    def _convolution(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None,
-                     out: torch.Tensor) -> torch.Tensor:
-        if self.num_spatial_axes <= TORCH_SPATIAL_AXES:
-            if self._in_bf16():
-                x, weight = bf16.copy("x", x), bf16.copy("weight", weight)
-                bias = None if bias is None else bias.to(torch.bfloat16)
-            if x.is_cuda:
-                return autotune.convolution(self, x, weight, bias, *self._geometry(), self.group)
-            return torch.convolution(x, weight, bias, *self._geometry(), self.group)
-        window = self.stride, self.pad, self.dilation, self.group
-        if self.transposed:
-            y = nd_convolution.data_gradient(x, weight, out.shape[2:], *window)
-        else:
-            y = nd_convolution.convolution(x, weight, *window)
-        return y if bias is None else y.add_(bias.view(-1, *[1] * self.num_spatial_axes))
-
-    def _gradients(self, dy: torch.Tensor, x: torch.Tensor, weight: torch.Tensor,
-                   mask: list[bool], pad: list[int] | None = None) -> tuple[Any, ...]:
+        """Write the convolution of a bottom into `out`."""
         if self.num_spatial_axes > TORCH_SPATIAL_AXES:
-            return self._nd_gradients(dy, x, weight, mask)
-        if self._in_bf16() and not (mask[1] and self._bf16_kernel_errs(x)):
-            dy, x, weight = bf16.copy("y", dy), bf16.copy("x", x), bf16.copy("weight", weight)
-        if x.is_cuda:
-            return autotune.gradients(self, dy, x, weight, [0], *self._geometry(pad), self.group, mask)
-        return torch.ops.aten.convolution_backward(dy, x, weight, [0], *self._geometry(pad), self.group, mask)
+            self._nd_convolve(x, weight, bias, out)
+            return
+        conv = self._convolution()
+        if not choose.convolve(conv, x, weight, bias, out):
+            bias = None if bias is None else bias.to(conv.dtype)
+            out.copy_(torch.convolution(x.to(conv.dtype), weight.to(conv.dtype), bias, *conv.geometry))
 
-    def _where_x_is_seen(self, dy: torch.Tensor) -> tuple[torch.Tensor, list[int] | None]:
-        """Leave out places of dy that see only padding, to which the weight owes nothing; gives the pad left, too.
+    def data_gradient(self, dy: torch.Tensor, weight: torch.Tensor, out: torch.Tensor) -> None:
+        """Write the gradient of a bottom into `out`."""
+        if self.num_spatial_axes > TORCH_SPATIAL_AXES:
+            self._nd_data_gradient(dy, weight, out)
+            return
+        conv = self._convolution()
+        if not choose.data_gradient(conv, dy, weight, out):
+            out.copy_(_gradients(conv, dy, out, weight, [True, False, False])[0])
 
-        DEVIATION D40: Caffe multiplies them by 0, so that nan there becomes nan here.
+    def add_weight_gradient(self, dy: torch.Tensor, x: torch.Tensor, out: torch.Tensor) -> None:
+        """Add the gradient of the weight to `out`."""
+        if self.num_spatial_axes > TORCH_SPATIAL_AXES:
+            self._nd_add_weight_gradient(dy, x, out)
+            return
+        conv = self._convolution(x)
+        if not choose.add_weight_gradient(conv, dy, x, out):
+            out.add_(_gradients(conv, dy, x, out, [False, True, False])[1])
+
+    def _convolution(self, x: torch.Tensor | None = None) -> Convolution:
+        """Return what kernels must know; the only place that says in which type a layer convolves.
+
+        Args:
+            x: the bottom, where the weight gradient is wanted.
         """
-        if self.transposed or not 0 < self.num_spatial_axes <= TORCH_SPATIAL_AXES:
-            return dy, None
-        pad = list(self.pad)
-        for i in range(self.num_spatial_axes if dy.numel() <= COPIED else 1):
-            beyond = pad[i] - self.dilation[i] * (self.kernel[i] - 1)
-            if beyond > 0 and self.stride[i] == 1:
-                dy = dy.narrow(2 + i, beyond, dy.shape[2 + i] - 2 * beyond)
-                pad[i] -= beyond
-        return dy, pad
-
-    def _in_bf16(self) -> bool:
-        """Tell whether to convolve in bf16; upsampling stays float32."""
-        return common.precision() == "bf16" and not self.transposed
+        if self.transposed or common.compute_type() == torch.float32:  # upsampling is always float32
+            return self._slides
+        if x is not None and self._bf16_kernel_errs(x):
+            return self._slides
+        return self._slides._replace(dtype=common.compute_type())
 
     def _bf16_kernel_errs(self, x: torch.Tensor) -> bool:
-        """Tell whether the weight's gradient is a task of float32: oneDNN's kernel in bf16 reads or omits too much.
+        """Whether the weight gradient is a task of float32: oneDNN's kernel in bf16 reads or omits too much.
 
-        Seen with torch 2.13 on a CPU with avx512_bf16: dilated rows under channels that are no multiple of 16 gave
+        Seen with torch 2.13 on a CPU with avx512_bf16: dilated rows under channels that are not a multiple of 16 gave
         foreign memory or a crash; a bottom one place wide, with a stride, left values unwritten.
         """
         return x.device.type == "cpu" and (
             any(d > 1 for d in self.dilation) and self.channels // self.group % 16 != 0
             or any(length == 1 and s > 1 for length, s in zip(x.shape[2:], self.stride, strict=False)))
 
-    def _nd_gradients(self, dy: torch.Tensor, x: torch.Tensor, weight: torch.Tensor,
-                      mask: list[bool]) -> tuple[Any, ...]:
-        window = self.stride, self.pad, self.dilation, self.group
+    # -- more spatial axes than torch has kernels for ------------------------------------------
+
+    def _nd_convolve(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, out: torch.Tensor) -> None:
         if self.transposed:
-            dx = nd_convolution.convolution(dy, weight, *window) if mask[0] else None
-            dw = nd_convolution.weight_gradient(x, dy, weight, *window) if mask[1] else None
+            y = nd_convolution.data_gradient(x, weight, out.shape[2:], *self._nd_window)
         else:
-            dx = nd_convolution.data_gradient(dy, weight, x.shape[2:], *window) if mask[0] else None
-            dw = nd_convolution.weight_gradient(dy, x, weight, *window) if mask[1] else None
-        return dx, dw, None
+            y = nd_convolution.convolution(x, weight, *self._nd_window)
+        out.copy_(y if bias is None else y.add_(bias.view(-1, *[1] * self.num_spatial_axes)))
 
-    def _narrow(self, channels: int, plane: torch.Tensor) -> bool:
-        """Tell whether a CPU kernel gains from channels last: few channels to write, on a large plane.
+    def _nd_data_gradient(self, dy: torch.Tensor, weight: torch.Tensor, out: torch.Tensor) -> None:
+        if self.transposed:
+            out.copy_(nd_convolution.convolution(dy, weight, *self._nd_window))
+        else:
+            out.copy_(nd_convolution.data_gradient(dy, weight, out.shape[2:], *self._nd_window))
 
-        Measured on AVX512: 8 of 454 x 390, 4.0 to 2.9 ms forward, 7.7 to 3.5 ms back; above 8 channels it loses.
-        """
-        return (channels <= NARROW and plane.device.type == "cpu" and plane.dim() == 4 and self.group == 1
-                and not self.transposed and plane.shape[2] * plane.shape[3] >= LARGE)
+    def _nd_add_weight_gradient(self, dy: torch.Tensor, x: torch.Tensor, out: torch.Tensor) -> None:
+        top, bottom = (x, dy) if self.transposed else (dy, x)
+        out.add_(nd_convolution.weight_gradient(top, bottom, out, *self._nd_window))
+
+    @property
+    def _nd_window(self) -> tuple[list[int], list[int], list[int], int]:
+        return self.stride, self.pad, self.dilation, self.group
 
 
-def _channels_last(tensor: torch.Tensor) -> bool:
-    """Tell whether a (N, C, H, W) tensor stands with channels last, and only so."""
-    return (tensor.dim() == 4 and not tensor.is_contiguous()
-            and tensor.is_contiguous(memory_format=torch.channels_last))
+def _gradients(conv: Convolution, dy: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, mask: list[bool]) -> Any:
+    dy, x, weight = (tensor.to(conv.dtype) for tensor in (dy, x, weight))
+    return torch.ops.aten.convolution_backward(dy, x, weight, [0], *conv.geometry, mask)

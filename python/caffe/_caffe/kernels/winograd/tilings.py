@@ -1,7 +1,7 @@
 """How kernels are cut into parts, and tops into tiles, for minimal filtering.
 
 In:   a kernel's side; a type.
-Out:  a Way: the side of a tile of the top, and for each part its transforms.
+Out:  a Tiling: the side of a tile of the top, and for each part its transforms.
 Not here: the transforms of one axis (cook_toom), the arithmetic (tiles).
 
 Errors, root mean square, in bf16, whose direct sum has 0.24 %: 3 x 3 with the points below 0.67 %, with 0, +-1, 2
@@ -26,7 +26,7 @@ FIVE, FOUR = "-1 -1/4 1/2 3/2", "0 1 -1"  # and infinity
 Axis = tuple[int, tuple[tuple[int, str], ...]]  # places that a tile makes; taps and points of the parts of the kernel
 _FOLDED: Axis = 1, ((1, ""),)  # the rows that a place sees count as channels; one point: a row is its own value
 _TWO: Axis = 2, ((4, FIVE), (3, FOUR))
-WAYS: dict[tuple[int, torch.dtype], tuple[Axis, Axis]] = {  # by kernel's side and type: down, across
+TILINGS: dict[tuple[int, torch.dtype], tuple[Axis, Axis]] = {  # by kernel's side and type: down, across
     (3, torch.float32): ((4, ((3, "0 3/4 -3/4 3/2 -3/2"),)),) * 2,
     (3, torch.bfloat16): ((3, ((3, FIVE),)),) * 2,
     (7, torch.float32): (_FOLDED, (2, ((7, "0 1 -1 2 -2 1/2 -1/2"),))),
@@ -39,13 +39,13 @@ class Part(NamedTuple):
 
     rows: slice
     columns: slice
-    points: slice  # of all the way's
+    points: slice  # of all the tiling's
     seen: tuple[int, int]  # rows and columns that a tile sees through this part
     to_weight: torch.Tensor  # (points, rows times columns), float32
     to_bottom: torch.Tensor  # (points, rows times columns seen)
 
 
-class Way(NamedTuple):
+class Tiling(NamedTuple):
     """A kernel in parts."""
 
     kernel: int
@@ -56,14 +56,14 @@ class Way(NamedTuple):
     to_top: torch.Tensor  # (rows times columns of a tile, points)
 
     def tiles(self, height: int, width: int) -> tuple[int, int]:
-        """Give how many tiles such a top takes, down and across."""
+        """Return how many tiles such a top takes, down and across."""
         return -(-height // self.tile[0]), -(-width // self.tile[1])
 
 
 @functools.cache
-def way_of(kernel: int, dtype: torch.dtype) -> Way:
-    """Give the way of a kernel of this side, with transforms in this type."""
-    (tall, down), (wide, across) = WAYS[kernel, dtype]
+def tiling_for(kernel: int, dtype: torch.dtype) -> Tiling:
+    """Return the tiling of a kernel of this side, with transforms in this type."""
+    (tall, down), (wide, across) = TILINGS[kernel, dtype]
     parts, tops, points = [], [], 0
     folded = kernel // sum(taps for taps, _ in down)
     for rows, *of_rows in _segments(down):
@@ -74,7 +74,7 @@ def way_of(kernel: int, dtype: torch.dtype) -> Way:
                               bottom.to(dtype)))
             tops.append(top)
             points += len(weight)
-    return Way(kernel, folded, (tall, wide), points, tuple(parts), torch.cat(tops, 1).to(dtype))
+    return Tiling(kernel, folded, (tall, wide), points, tuple(parts), torch.cat(tops, 1).to(dtype))
 
 
 def _segments(axis: tuple[tuple[int, str], ...]) -> Iterator[tuple[slice, torch.Tensor, torch.Tensor, torch.Tensor]]:
