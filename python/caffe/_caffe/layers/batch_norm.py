@@ -21,6 +21,7 @@ class BatchNormLayer(Layer):
 
     exact_num_bottom = 1
     exact_num_top = 1
+    any_strides = True
 
     def setup(self, bottom, top):
         """Make the three blobs, and keep the solver away from them."""
@@ -38,7 +39,8 @@ class BatchNormLayer(Layer):
             elif self.layer_param.param[i].lr_mult != 0:
                 self.fail(f"Cannot configure batch normalization statistics as layer parameters: param {i} has "
                           f"lr_mult {self.layer_param.param[i].lr_mult:g}; want 0")
-        self.normed = Blob()  # of the last forward in batch statistics: layers in place may overwrite the top
+        # The top of the last forward in batch statistics, which layers in place may overwrite; memory for backward.
+        self._normed = self._work = None
         self._shape = None
 
     @property
@@ -54,29 +56,32 @@ class BatchNormLayer(Layer):
             return
         if len(shape) > 1 and shape[1] != self.channels:
             self.fail(f"{self.channels} channels at setup; got shape {shape}")
-        if not self.use_global_stats:
-            self.normed.reshape(*shape)
         self._shape = shape
-        self.view = (shape[0] if shape else 1, self.channels, prod(shape[2:]))
-        self.size = prod(shape) // self.channels if self.channels else 0  # values a channel
+        self.size = prod(shape) // self.channels if self.channels else 0  # values per channel
+        axes = max(len(shape), 2)  # fewer than 2: one channel
+        self._view = shape if len(shape) > 1 else (shape[0] if shape else 1, 1)
+        self._per_channel = (1, self.channels, *[1] * (axes - 2))
+        self._others = (0, *range(2, axes))
 
     def forward(self, bottom, top):
         """Top = (x - mean) / sqrt(variance + eps); in TRAIN the kept sums move on."""
-        x, y = bottom[0].read_data().view(self.view), top[0].write_data().view(self.view)
+        x, y = bottom[0].read_data().view(self._view), top[0].write_data().view(self._view)
         if self.use_global_stats:
             means, variances, weight = (blob.read_data() for blob in self.blobs)
             factor = torch.where(weight == 0, 0.0, 1 / weight)
-            torch.sub(x, (means * factor).view(1, -1, 1), out=y)
-            variance = variances * factor
-        else:
-            mean = x.mean((0, 2))
-            torch.sub(x, mean.view(1, -1, 1), out=y)
-            variance = y.square().mean((0, 2))
-            self._keep(mean, variance)
-        self.root = (variance + self.eps).sqrt_().view(1, -1, 1)
-        y.div_(self.root)
-        if not self.use_global_stats:
-            self.normed.write_data().view(self.view).copy_(y)
+            self._root = self._root_of(variances * factor)
+            torch.sub(x, (means * factor).view(self._per_channel), out=y).div_(self._root)
+            return
+        self._normed, self._work = _like(x, self._normed), _like(x, self._work)
+        mean = x.mean(self._others)
+        apart = torch.sub(x, mean.view(self._per_channel), out=self._normed)
+        variance = torch.mul(apart, apart, out=self._work).mean(self._others)
+        self._keep(mean, variance)
+        self._root = self._root_of(variance)
+        y.copy_(apart.div_(self._root))
+
+    def _root_of(self, variance):
+        return (variance + self.eps).sqrt_().view(self._per_channel)
 
     def _keep(self, mean, variance):
         """Let what is kept fade by moving_average_fraction, and add this batch's."""
@@ -98,11 +103,17 @@ class BatchNormLayer(Layer):
     def backward(self, top, propagate_down, bottom):
         """(dy - mean(dy) - y mean(y dy)) / sqrt(variance + eps); with kept statistics dy / sqrt(...)."""
         # Caffe: whatever propagate_down says.
-        dy, dx = top[0].read_diff().view(self.view), bottom[0].write_diff().view(self.view)
+        dy, dx = top[0].read_diff().view(self._view), bottom[0].write_diff().view(self._view)
         if self.use_global_stats:
-            torch.div(dy, self.root, out=dx)
+            torch.div(dy, self._root, out=dx)
             return
-        y = self.normed.read_data().view(self.view)
-        along = (y * dy).sum((0, 2), keepdim=True)
-        total = dy.sum((0, 2), keepdim=True)
-        dx.copy_((dy - (y * along + total) / self.size) / self.root)
+        y, work = self._normed, self._work
+        along = torch.mul(y, dy, out=work).mean(self._others, keepdim=True)
+        mean = dy.mean(self._others, keepdim=True)
+        torch.mul(y, along, out=work).add_(mean)
+        torch.sub(dy, work, out=dx).div_(self._root)
+
+
+def _like(x, kept):
+    """Return memory that stands like x: what is kept, where it does."""
+    return kept if kept is not None and kept.shape == x.shape and kept.stride() == x.stride() else torch.empty_like(x)

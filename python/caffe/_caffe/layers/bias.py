@@ -11,7 +11,7 @@ from ..blob import Blob
 from ..filler import fill
 from ..layer import Layer
 from ..layer_factory import register_layer
-from .base.axes import canonical_axis, sandwiched
+from .base.axes import broadcast_shape, canonical_axis
 
 
 @register_layer("Bias")
@@ -25,6 +25,7 @@ class BiasLayer(Layer):
     min_num_bottom = 1
     max_num_bottom = 2
     exact_num_top = 1
+    any_strides = True
 
     def setup(self, bottom, top):
         """Make and fill the learned bias."""
@@ -53,23 +54,21 @@ class BiasLayer(Layer):
         """Check that the bias fits; shape the top as bottom[0]."""
         shape, bias = bottom[0].shape, (bottom[1] if len(bottom) > 1 else self.blobs[0]).shape
         if (shape, bias) != self._shapes:
-            self.view = sandwiched(self, bottom[0], bias, self.layer_param.bias_param.axis, "bias")
+            self._broadcast = broadcast_shape(self, bottom[0], bias, self.layer_param.bias_param.axis, "bias")
             self._shapes = shape, bias
         if top[0] is not bottom[0]:
             top[0].reshape_like(bottom[0])
 
     def forward(self, bottom, top):
         """Top = bottom[0] + bias."""
-        bias = (bottom[1] if len(bottom) > 1 else self.blobs[0]).read_data().view(1, -1, 1)
-        x = bottom[0].read_data().view(self.view)
-        torch.add(x, bias, out=top[0].write_data().view(self.view))
+        bias = (bottom[1] if len(bottom) > 1 else self.blobs[0]).read_data().view(self._broadcast)
+        torch.add(bottom[0].read_data(), bias, out=top[0].write_data())
 
     def plan_step(self, bottom, top):
         """Return `affine` for one learned number per channel."""
-        if len(bottom) > 1 or len(self.blobs[0].shape) != 1:
-            return "layer"
-        axis = canonical_axis(self, bottom[0], self.layer_param.bias_param.axis)
-        return "affine" if axis == 1 and self.view[1] == bottom[0].shape[1] else "layer"
+        per_channel = bottom[0].shape[1:2]
+        is_learned = len(bottom) == 1 and self.blobs[0].shape == per_channel == self._broadcast[1:2]
+        return "affine" if is_learned else "layer"
 
     def channel_affine(self):
         """Return no factor, and the offset (C) of each channel."""
@@ -82,6 +81,6 @@ class BiasLayer(Layer):
             bottom[0].write_diff().copy_(dy)
         if len(bottom) > 1:
             if propagate_down[1]:
-                bottom[1].write_diff().view(-1).copy_(dy.view(self.view).sum((0, 2)))
+                bottom[1].write_diff().view(self._broadcast).copy_(dy.sum_to_size(self._broadcast))
         elif self.param_propagate_down[0]:
-            self.blobs[0].edit_diff().view(-1).add_(dy.view(self.view).sum((0, 2)))
+            self.blobs[0].edit_diff().view(self._broadcast).add_(dy.sum_to_size(self._broadcast))

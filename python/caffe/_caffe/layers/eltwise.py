@@ -18,6 +18,7 @@ class EltwiseLayer(Layer):
     pointwise = True
     min_num_bottom = 2
     exact_num_top = 1
+    any_strides = True
 
     def setup(self, bottom, top):
         """Read operation and coefficients."""

@@ -16,6 +16,7 @@ class LRNLayer(Layer):
     forward_any_strides = True
     exact_num_bottom = 1
     exact_num_top = 1
+    any_strides = True
 
     def setup(self, bottom, top):
         """Read the parameters; local_size must be odd."""

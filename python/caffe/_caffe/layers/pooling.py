@@ -35,8 +35,8 @@ class PoolingLayer(Layer):
 
     @property
     def any_strides(self):
-        """MAX alone; the average kernels want Caffe's order."""
-        return self.is_max
+        """Not STOCHASTIC, whose draws follow Caffe's order."""
+        return not self.is_stochastic
 
     # -- setup ---------------------------------------------------------------------------------
 
@@ -215,7 +215,7 @@ class PoolingLayer(Layer):
         return self.kernel, self.stride, self.pad, [1, 1], self.round_up
 
     def _room_for_index(self, y):
-        """Return the last index to be overwritten if it stands like y: fresh memory is dear."""
+        """Return the last index to be overwritten if it stands like y: fresh memory is expensive."""
         index = self._index
         if index is None or index.shape != y.shape or index.stride() != y.stride() or index.device != y.device:
             index = self._index = torch.empty_like(y, dtype=torch.int64)
@@ -223,7 +223,7 @@ class PoolingLayer(Layer):
 
     def _average(self, x, y):
         if self._native:
-            y.copy_(aten.avg_pool2d(x, self.kernel, self.stride, self.pad, self.round_up, True))
+            aten.avg_pool2d.out(x, self.kernel, self.stride, self.pad, self.round_up, True, out=y)
             return
         sums = aten.avg_pool2d(functional.pad(x, self._border), self.kernel, self.stride, [0, 0], False, True, 1)
         torch.div(sums, self._divisor(x), out=y)

@@ -5,13 +5,15 @@ Source: BVLC scale_layer.cpp.
 
 from __future__ import annotations
 
+from math import prod
+
 import torch
 
 from ..blob import Blob
 from ..filler import fill
 from ..layer import Layer
 from ..layer_factory import create_layer, register_layer
-from .base.axes import canonical_axis, sandwiched
+from .base.axes import broadcast_shape, canonical_axis
 
 
 @register_layer("Scale")
@@ -26,13 +28,14 @@ class ScaleLayer(Layer):
     min_num_bottom = 1
     max_num_bottom = 2
     exact_num_top = 1
+    any_strides = True
 
     def setup(self, bottom, top):
         """Make and fill the parameters; an inner Bias layer adds the bias."""
         param = self.layer_param.scale_param
         if len(bottom) == 1 and not self.blobs:
             self.blobs.append(self._new_scale(bottom[0], param))
-        self.saved = Blob()  # bottom[0] of an in-place pass
+        self._saved = None  # bottom[0] of an in-place pass
         self._shapes = None
         self.bias_layer = self._new_bias(bottom, top) if param.bias_term else None
 
@@ -79,11 +82,11 @@ class ScaleLayer(Layer):
         """Check that the scale fits; shape the top as bottom[0]."""
         shape, scale = bottom[0].shape, self._scale(bottom).shape
         if (shape, scale) != self._shapes:
-            self.view = sandwiched(self, bottom[0], scale, self.layer_param.scale_param.axis, "scale")
+            axis = self.layer_param.scale_param.axis
+            self._broadcast = broadcast_shape(self, bottom[0], scale, axis, "scale")
+            self._outer = prod(shape[:canonical_axis(self, bottom[0], axis)]) if scale else 1
             self._shapes = shape, scale
-        if top[0] is bottom[0]:
-            self.saved.reshape(*shape)
-        else:
+        if top[0] is not bottom[0]:
             top[0].reshape(*shape)
         if self.bias_layer is not None:
             self.bias_layer.reshape(top, top)
@@ -95,19 +98,21 @@ class ScaleLayer(Layer):
         """Top = bottom[0] * scale (+ bias)."""
         x = bottom[0].read_data()
         if top[0] is bottom[0]:
-            self.saved.write_data().copy_(x)
-        scale = self._scale(bottom).read_data().view(1, -1, 1)
-        torch.mul(x.view(self.view), scale, out=top[0].write_data().view(self.view))
+            self._save(x)
+        torch.mul(x, self._scale(bottom).read_data().view(self._broadcast), out=top[0].write_data())
         if self.bias_layer is not None:
             self.bias_layer.forward(top, top)
 
+    def _save(self, x):
+        if self._saved is None or self._saved.shape != x.shape or self._saved.stride() != x.stride():
+            self._saved = torch.empty_like(x)
+        self._saved.copy_(x)
+
     def plan_step(self, bottom, top):
         """Return `affine` for one learned number per channel."""
-        is_channels = self.view[1] == bottom[0].shape[1] and len(self.blobs[0].shape) == 1 if self.blobs else False
-        return "affine" if len(bottom) == 1 and is_channels and self._axis_of(bottom[0]) == 1 else "layer"
-
-    def _axis_of(self, data):
-        return canonical_axis(self, data, self.layer_param.scale_param.axis)
+        per_channel = bottom[0].shape[1:2]
+        is_learned = len(bottom) == 1 and self.blobs[0].shape == per_channel == self._broadcast[1:2]
+        return "affine" if is_learned else "layer"
 
     def channel_affine(self):
         """Return factor and offset (C) of each channel; the offset None without a bias."""
@@ -121,28 +126,22 @@ class ScaleLayer(Layer):
         if self.param_propagate_down[0] if learned else propagate_down[1]:
             self._backward_scale(top, bottom, learned)
         if propagate_down[0]:
-            scale = self._scale(bottom).read_data().view(1, -1, 1)
-            torch.mul(
-                top[0].read_diff().view(self.view),
-                scale,
-                out=bottom[0].write_diff().view(self.view),
-            )
+            scale = self._scale(bottom).read_data().view(self._broadcast)
+            torch.mul(top[0].read_diff(), scale, out=bottom[0].write_diff())
 
     def _backward_scale(self, top, bottom, learned):
         in_place = top[0] is bottom[0]
-        x, dy = (self.saved.edit_data() if in_place else bottom[0].read_data()), top[0].read_diff()
+        x, dy = self._saved if in_place else bottom[0].read_data(), top[0].read_diff()
         scale = self._scale(bottom)
-        outer, size, inner = self.view
-        if outer == inner == 1:  # Caffe: with nothing to sum over, the product is the diff, and overwrites it
+        if scale.count == dy.numel():  # Caffe: with nothing to sum over, the product is the diff, and overwrites it
             torch.mul(dy.view(scale.shape), x.view(scale.shape), out=scale.write_diff())
             return
-        # Caffe: the product lands in bottom[0]'s diff even if nobody asked for that; in
-        # place, in the saved input.
+        # Caffe: the product lands in bottom[0]'s diff even if nobody asked for that; in place, in the saved input.
         product = torch.mul(dy, x, out=x if in_place else bottom[0].write_diff())
-        total = product.view(self.view).sum((0, 2))
+        total = product.sum_to_size(self._broadcast)
         # Caffe: with nothing to sum over outside, a learned scale's diff is overwritten, not added
         # to, unless the scale is one number. scale_layer.cpp, Backward_cpu.
-        if learned and (outer > 1 or size == 1):
-            scale.edit_diff().view(-1).add_(total)
+        if learned and (self._outer > 1 or scale.count == 1):
+            scale.edit_diff().add_(total.view(scale.shape))
         else:
-            scale.write_diff().view(-1).copy_(total)
+            scale.write_diff().copy_(total.view(scale.shape))

@@ -1,7 +1,7 @@
 """Axes of blobs as layers count them.
 
 In:   a layer (to name in errors), a blob, an axis that may count from the end.
-Out:  the axis from 0 up; products of lengths.
+Out:  the axis from 0 up; products of lengths; the shape in which a smaller blob meets a larger one.
 Not here: shapes themselves (blob). Source: BVLC blob.hpp, CanonicalAxisIndex and count.
 """
 
@@ -30,8 +30,8 @@ def count(shape: tuple[int, ...], start: int, end: int | None = None) -> int:
     return prod(shape[start:end])
 
 
-def sandwiched(layer: Layer, data: Blob, inner: tuple[int, ...], axis: int, what: str) -> tuple[int, int, int]:
-    """Return how many values of `data` lie before, in and after the axes from `axis` on that `inner` stands for.
+def broadcast_shape(layer: Layer, data: Blob, inner: tuple[int, ...], axis: int, what: str) -> tuple[int, ...]:
+    """Return the shape of `inner` with axes of length 1 around, as it meets the axes of `data` from `axis` on.
 
     Raises:
         LayerError: the lengths of these axes are others; names `what` has the shape `inner`.
@@ -41,4 +41,4 @@ def sandwiched(layer: Layer, data: Blob, inner: tuple[int, ...], axis: int, what
     if shape[axis:axis + len(inner)] != inner:
         layer.fail(f"dimension mismatch: {what} of shape {inner} does not fit bottom[0] of shape {shape} "
                    f"from axis {axis}")
-    return prod(shape[:axis]), prod(inner), prod(shape[axis + len(inner):])
+    return (1,) * axis + inner + (1,) * (len(shape) - axis - len(inner))
