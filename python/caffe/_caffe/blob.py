@@ -9,6 +9,7 @@ Source: BVLC blob.cpp.
 from __future__ import annotations
 
 import itertools
+import math
 import operator
 
 import numpy as np
@@ -221,6 +222,19 @@ class Blob:
             return
         self._data = other._data
         self._capacity = min(self._capacity, self._data.count)  # growing beyond it ends the sharing
+        self._views.clear()
+        _note_change()
+
+    def place(self) -> tuple[SyncedMemory, tuple[int, ...]]:
+        """Return the memory of the values, and the shape."""
+        return self._data, self._shape
+
+    def put(self, data: SyncedMemory, shape: tuple[int, ...]) -> None:
+        """Take a memory for the values, and a shape that fits it, as `place` returned them."""
+        if self._data is data and self._shape == shape:
+            return
+        self._data, self._shape, self.count = data, shape, math.prod(shape)
+        self._capacity = min(data.count, self._diff.count)
         self._views.clear()
         _note_change()
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import torch
 
+from . import padding
 from .convolution import Convolution, Way
 from .scratch import in_type
 
@@ -30,9 +31,10 @@ class InPlace(Way):
 
     def convolve(self, conv, x, weight, bias, out):
         """Write the convolution of x into `out`."""
+        x, pad = padding.beforehand(x, conv.pad, conv.stride, conv.dilation)
         with in_type(out, x.dtype) as y:
             torch.ops.mkldnn._convolution_pointwise_.binary(
-                y.zero_(), x.contiguous(memory_format=torch.channels_last), weight, bias, conv.pad, conv.stride,
+                y.zero_(), x.contiguous(memory_format=torch.channels_last), weight, bias, pad, conv.stride,
                 conv.dilation, conv.group, "add", 1.0, None, [], "")
 
     def data_gradient(self, conv, dy, weight, out):

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from . import autotune
+from . import autotune, padding
 from .convolution import Convolution, Way
 
 NARROW = 8  # channels, and
@@ -30,6 +30,9 @@ class TorchKernel(Way):
         """Write the convolution of x into `out`."""
         if _narrow(conv, out.shape[1], out) or _channels_last(out):
             x = x.contiguous(memory_format=torch.channels_last)
+        if x.dim() == 4 and not conv.transposed:
+            x, pad = padding.beforehand(x, conv.pad, conv.stride, conv.dilation)
+            conv = conv._replace(pad=pad)
         if x.is_cuda:
             y = autotune.convolution(conv.layer, x, weight, bias, *conv.geometry)
         else:

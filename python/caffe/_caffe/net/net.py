@@ -12,7 +12,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -180,11 +180,11 @@ class Net:
         """Run layers start … end, both included; return the sum of their weighted losses."""
         return sum((float(loss) for loss in self._losses_of(start, end)), 0.0)
 
-    def forward_losses(self) -> Sequence[Any]:
+    def forward_losses(self) -> list[Any]:
         """Run all layers; return their weighted losses, not added up: on a device scalars of their own, not awaited."""
         return self._losses_of(0, len(self.layers) - 1)
 
-    def _losses_of(self, start: int, end: int) -> Sequence[Any]:
+    def _losses_of(self, start: int, end: int) -> list[Any]:
         with common.arithmetic():
             if self._plan is None:
                 return self._run_range(start, end)

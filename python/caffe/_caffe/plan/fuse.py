@@ -32,7 +32,8 @@ class Fuser:
         readers = Counter(value for operation in needed for value in operation.bottoms)
         kept = set(wanted)
         reader = {value: operation for operation in needed for value in operation.bottoms}
-        steps, done = [], set()
+        steps: list[Step] = []
+        done: set[int] = set()
         for operation in needed:
             if id(operation) in done:
                 continue

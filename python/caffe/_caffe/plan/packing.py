@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from .. import common
-from ..kernels import autotune
+from ..kernels import autotune, padding
 from ..kernels.winograd import tiles
 from .pointwise import compose
 from .space import LARGE, Space, order
@@ -78,11 +78,13 @@ class Packed:
         x = x.to(self._dtype).contiguous(memory_format=order(self._dtype))
         if self._linear is not None:
             return self._at_each_place(x)
-        layer, weight = self._layer, self._ordered(x, pad)
+        layer = self._layer
+        x, pad = padding.beforehand(x, pad, layer.stride, layer.dilation)
+        weight = self._ordered(x, pad)
         if weight is None:
-            window = layer.stride, pad, layer.dilation, False, [0, 0], layer.group
-            return (autotune.convolution(layer, x, self._weight, self._bias, *window) if x.is_cuda
-                    else torch.convolution(x, self._weight, self._bias, *window))
+            geometry = layer.stride, pad, layer.dilation, False, [0, 0], layer.group
+            return (autotune.convolution(layer, x, self._weight, self._bias, *geometry) if x.is_cuda
+                    else torch.convolution(x, self._weight, self._bias, *geometry))
         window = pad, layer.stride, layer.dilation, layer.group
         shape = x.shape[0], layer.num_output, *sides
         if space is None or shape[0] * shape[1] * sides[0] * sides[1] * self._dtype.itemsize < LARGE:

@@ -33,6 +33,7 @@ class Geometry:
     reach: dict[int, Reaches] = field(default_factory=dict)
     area: dict[int, Area] = field(default_factory=dict)  # that is computed
     turns: list[Turn] = field(default_factory=list)
+    has_run: bool = False
 
 
 @dataclass
@@ -114,9 +115,9 @@ class Program:
             if reach:
                 g.reach.update(dict.fromkeys(step.tops, reach))
                 continue
-            lengths = [[r.length for r in axes] for axes in below]
+            below_lengths = [[r.length for r in axes] for axes in below]
             for i, value in enumerate(step.tops):
-                g.reach[value] = tuple(of_unknown(n) for n in step.lengths(lengths, i))
+                g.reach[value] = tuple(of_unknown(n) for n in step.lengths(below_lengths, i))
         needs = {value: self._computed(tuple(r.whole for r in g.reach[value]), g.reach[value], True)
                  for value in wanted}
         for step in reversed(steps):
@@ -172,8 +173,8 @@ class Program:
         root: dict[int, int] = {}  # whose memory a value may stand in
         for step in steps:
             for value in step.tops:
-                below = step.bottoms[0] if step.shares_memory else value
-                root[value] = root.get(below, below)
+                memory = step.bottoms[0] if step.shares_memory else value
+                root[value] = root.get(memory, memory)
         last_use = {root.get(value, value): i for i, step in enumerate(steps) for value in step.bottoms}
         last_read = {value: i for i, step in enumerate(steps) for value in step.bottoms}
         kept = {root.get(value, value) for value in wanted}
@@ -204,6 +205,8 @@ class Program:
         has = g.area.get(value) or tuple(r.whole for r in g.reach[value])
         if area == has:
             return None, False
+        if any(begin >= end for begin, end in area):  # a window that lies beyond it
+            return lambda x: x.new_empty((*x.shape[:2], *(end - begin for begin, end in area))), False
         if all(inside(want, span) for want, span in zip(area, has, strict=True)):
             return lambda x: _cut(x, has, area), False
         return lambda x: self._surrounded(value, area, x, has, g), True
@@ -237,11 +240,14 @@ class Program:
                 bottoms.append(part)
             for value, made in zip(turn.tops, turn.run(*bottoms), strict=True):
                 have[value] = made
+                if not g.has_run:
+                    _check(turn.step, made, g.area[value])
             for value in turn.spent:
                 self._space.give_back(have[value])
             if copies and not turn.step.shares_memory:  # else they last until the end
                 for copy in copies:
                     self._space.give_back(copy)
+        g.has_run = True
         return {value: self._whole(value, have[value], g) for value in wanted}
 
     def _whole(self, value: int, part: torch.Tensor, g: Geometry) -> torch.Tensor:
@@ -354,6 +360,14 @@ class Program:
         """Return how many pixels of the input lie between two places of a value."""
         step = self._by_value.get(value)
         return 1 if step is None else step.stride * max(self.stride(below) for below in step.bottoms)
+
+
+def _check(step: Step, made: torch.Tensor, area: Area) -> None:
+    """Raise where a step made something else than it was to make."""
+    want = tuple(end - begin for begin, end in area)
+    if made.dim() == 4 and tuple(made.shape[2:]) != want:
+        names = ", ".join(layer.name for layer in step.layers) or type(step).__name__
+        raise RuntimeError(f"{names}: made {tuple(made.shape)}, want planes of {want}")
 
 
 def _cut(tensor: torch.Tensor, has: Area, wanted: Area) -> torch.Tensor:

@@ -13,7 +13,7 @@ import torch
 
 from .. import common
 from .packing import Packed
-from .reach import Reach, Span, Window, meet
+from .reach import Reach, Span, Window
 from .step import Area, Place, Reaches, Run, Step, Tensors
 
 MANY = 256  # channels from which copying a part with its surroundings costs less than computing more of them
@@ -47,13 +47,16 @@ class Sliding(Step):
             self.windows, below[0], lengths[0], self.lengths(lengths, 0), strict=True))
 
     def reads(self, area: Area, below: Sequence[Reaches]) -> list[Area]:
-        """Return what the window sees, without what lies beyond the bottom."""
-        return [tuple(meet(w.reads(span), r.whole) for w, span, r in zip(self.windows, area, below[0], strict=True))]
+        """Return what the window sees, without what lies beyond the bottom; empty, if that is all."""
+        seen = [w.reads(span) for w, span in zip(self.windows, area, strict=True)]
+        return [tuple((min(max(begin, 0), r.length), min(max(end, 0), r.length))
+                      for (begin, end), r in zip(seen, below[0], strict=True))]
 
     def beyond(self, area: Area, below: Reaches) -> list[tuple[int, int]]:
         """Return how far the window looks beyond the bottom, before and after, for rows and columns."""
         seen = [w.reads(span) for w, span in zip(self.windows, area, strict=True)]
-        return [(max(-begin, 0), max(end - r.length, 0)) for (begin, end), r in zip(seen, below, strict=True)]
+        return [(max(min(end, 0) - begin, 0), max(end - max(begin, r.length), 0))
+                for (begin, end), r in zip(seen, below, strict=True)]
 
 
 class Convolve(Sliding):

@@ -12,7 +12,6 @@ from typing import Any
 import torch
 
 from ..kernels import autotune, upsampling
-from .reach import meet
 from .step import Place, Run, Step, Tensors
 
 
@@ -85,7 +84,8 @@ class Upsample(Step):
         for i, ((begin, end), r) in enumerate(zip(area, below[0], strict=True)):
             kernel, stride, pad = layer.kernel[i], layer.stride[i], layer.pad[i]
             span = -(-(begin + pad - kernel + 1) // stride), (end - 1 + pad) // stride + 1
-            spans.append(meet(span, r.whole) if kernel >= stride and layer.dilation[i] == 1 else r.whole)
+            span = min(max(span[0], 0), r.length), min(max(span[1], 0), r.length)
+            spans.append(span if kernel >= stride and layer.dilation[i] == 1 else r.whole)
         return [tuple(spans)]
 
     def bind(self, place: Place) -> Run:

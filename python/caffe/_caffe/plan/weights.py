@@ -26,7 +26,9 @@ class Weights:
     """Watches the parameters of a net."""
 
     def __init__(self) -> None:
+        self._blobs: list[Blob] = []
         self._memories: list[SyncedMemory] = []
+        self._places: list[tuple[SyncedMemory, tuple[int, ...]]] = []  # memory and shape of each blob at the last pass
         self._changed: set[int] = set()  # ids of memories, since `settle`
         self._suspects: dict[int, SyncedMemory] = {}  # that a script may hold a view of
         self._copies: dict[int, torch.Tensor] = {}  # values at the last pass, of those that a script holds a view of
@@ -35,6 +37,7 @@ class Weights:
 
     def watch(self, blobs: Sequence[Blob]) -> bool:
         """Watch the memories of these blobs; return whether they are others than before."""
+        self._blobs = list(blobs)
         memories = list({id(blob._data): blob._data for blob in blobs}.values())
         if [id(memory) for memory in memories] == [id(memory) for memory in self._memories]:
             return False
@@ -69,6 +72,7 @@ class Weights:
         """Let the present values be those of the last pass, which may be wanted when they have changed."""
         self._saved.clear()
         self._keeps = True
+        self._places = [blob.place() for blob in self._blobs]
         held = {key: memory for key, memory in self._suspects.items() if _may_change_unseen(memory)}
         self._copies = {key: self._copies[key] if key in self._copies and key not in self._changed
                         else memory.read().clone() for key, memory in held.items()}
@@ -84,8 +88,12 @@ class Weights:
     def of_last_pass(self) -> Iterator[None]:
         """Put the values of the last pass in their places, and those of now afterwards."""
         now: list[tuple[torch.Tensor, torch.Tensor]] = []
+        places = [blob.place() for blob in self._blobs]  # another net may share its weights since
+        memories = list({id(memory): memory for memory, _ in self._places}.values())
         try:
-            for memory in self._memories:
+            for blob, then_at in zip(self._blobs, self._places, strict=True):
+                blob.put(*then_at)
+            for memory in memories:
                 then = self._copies.get(id(memory), self._saved.get(id(memory)))
                 if then is not None:
                     values = memory.read()
@@ -96,8 +104,10 @@ class Weights:
         finally:
             for values, present in now:
                 values.copy_(present)
-            for memory in self._memories:
+            for memory in memories:
                 memory.version += 1
+            for blob, place in zip(self._blobs, places, strict=True):
+                blob.put(*place)
 
 
 def _may_change_unseen(memory: SyncedMemory) -> bool:

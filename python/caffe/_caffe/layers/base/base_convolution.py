@@ -169,7 +169,7 @@ class BaseConvolutionLayer(Layer):
         conv = self._convolution()
         if not choose.convolve(conv, x, weight, bias, out):
             bias = None if bias is None else bias.to(conv.dtype)
-            out.copy_(torch.convolution(x.to(conv.dtype), weight.to(conv.dtype), bias, *conv.geometry))
+            out.copy_(torch.convolution(x.to(conv.dtype).contiguous(), weight.to(conv.dtype), bias, *conv.geometry))
 
     def data_gradient(self, dy: torch.Tensor, weight: torch.Tensor, out: torch.Tensor) -> None:
         """Write the gradient of a bottom into `out`."""
