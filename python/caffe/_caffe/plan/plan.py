@@ -230,5 +230,5 @@ class Compiled:
 def _on_host(tensors: Sequence[torch.Tensor]) -> list[float]:
     """Return numbers on the host, which waits for a device once."""
     if len(tensors) == 1:
-        return [tensors[0].tolist()]  # type: ignore[list-item] - of a tensor without axes a number
+        return tensors[0].reshape(1).tolist()
     return torch.stack([tensor.to(common.device()) for tensor in tensors]).tolist()
