@@ -1,4 +1,4 @@
-"""What a Caffe does when it is its turn, ours or genuine: forward passes of a TEST net, steps of a solver.
+"""What a Caffe does when it is its turn, ours or genuine: passes of a TEST net, steps of a solver, any net's passes.
 
 In:   a job: its kind, prototxts, weights and inputs as files; for ours also precision, plans, gpu.
 Out:  the parts of a pass as functions, and the answer of the last: the scores, or the losses.
@@ -86,4 +86,44 @@ class Step:
         return [float(solver.net.blobs["loss"].data) for solver in self.solvers]
 
 
-KINDS = {"forward": Forward, "step": Step}
+class Architecture:
+    """One net in all that is measured of it, one at a time: a TEST pass, a TRAIN pass, being built.
+
+    The job's `uses` say for each the prototxt, the phase and, but for building, arrays of the inputs and weights.
+    """
+
+    def __init__(self, job: dict) -> None:
+        self.job, self.net, self.parts = job, None, []
+
+    def use(self, what: str) -> None:
+        """Drop what was used before and get ready for this."""
+        use = self.job["uses"][what]
+        self.net, self.parts = None, [partial(self.build, use)]
+        if "caffemodel" not in use:
+            return
+        self.build(use)
+        self.net.copy_from(use["caffemodel"])
+        self.inputs = dict(np.load(use["inputs"]))
+        self.parts = [self.forward] if use["phase"] == caffe.TEST else [self.forward, self.backward]
+
+    def build(self, use: dict) -> None:
+        """Build the net and look at its weights, lest they be filled later."""
+        self.net = None
+        self.net = caffe.Net(use["prototxt"], use["phase"])
+        for blobs in self.net.params.values():
+            for blob in blobs:
+                blob.data.flat[0]
+
+    def forward(self) -> None:
+        """Put in the inputs and run the net."""
+        for name, values in self.inputs.items():
+            self.net.blobs[name].data[...] = values
+        self.net.forward()
+
+    def backward(self) -> None:
+        """Clear the gradients of the weights and compute all."""
+        self.net.clear_param_diffs()
+        self.net.backward()
+
+
+KINDS = {"forward": Forward, "step": Step, "architecture": Architecture}

@@ -10,6 +10,8 @@ import pytest
 from bench import growth, per_layer, profile, report, score_share
 from bench import measure as measuring
 from bench.__main__ import main
+from bench.architectures import __main__ as architectures
+from bench.architectures import report as architectures_report
 from bench.eager import Fcn
 from bench.measures import MEASURES, Measure, Row, quick
 from bench.peers import PEERS, BenchError, Peer
@@ -124,6 +126,37 @@ def test_the_engines_own_time_a_layer(capsys):
     found, = json.loads(capsys.readouterr().out)
     assert found["layers"] > 1300 and found["aten_calls"] > found["layers"] / 2
     assert len(found["sides"]["ours"]["runs"]) == per_layer.QUICK_RUNS and "own_without_views" in found
+
+
+def test_architectures(capsys):
+    assert architectures.main(["--quick", "--only", "resnet_20", "--threads", "1", "--json"]) == 0
+    found, = json.loads(capsys.readouterr().out)["nets"]
+    assert (found["net"], found["batch"], found["threads"]) == ("resnet_20", 1, 1)
+    for use in ("forward", "train", "backward", "learned", "learned_backward", "build"):
+        assert found[use]["ours"]["median"] > 0, use
+    assert found["backward"]["ours"]["median"] < found["train"]["ours"]["median"]
+    assert found["forward"]["layers"]["median"] > 0
+    assert ("genuine" in found["left_out"]) != ("genuine" in found["forward"])
+
+
+def test_the_table_of_architectures_has_ratios_round_by_round():
+    def side(*runs):
+        return measuring.counted(list(runs))
+
+    row = {"net": "a", "batch": 1, "threads": 1, "clock": "cpu", "left_out": {"layers": "it stopped"},
+           "forward": {"ours": side(1.0, 4.0, 3.0), "genuine": side(2.0, 2.0, 2.0)}}
+    text = architectures_report.table([row], header=True)
+    assert "1.50 (0.50-2.00)" in text and "a: layers left out: it stopped" in text and "cpu clock" in text
+    other = {**row, "net": "b", "forward": {"ours": side(1.0), "genuine": side(4.0)}}
+    assert architectures_report.summary([row, other]) == (
+        "  forward: sum 4 / 6 ms = 0.67, middle 0.88, worst 1.50 (a), slower than genuine: 1 of 2")
+
+
+def test_wrong_options_of_architectures_stop_before_anything_is_measured(capsys):
+    for words in (["--only", "nothing"], ["--rounds", "0"], ["--threads", "0"]):
+        with pytest.raises(SystemExit) as stop:
+            architectures.main(words)
+        assert stop.value.code == 2
 
 
 def test_score_share(capsys):
