@@ -1,0 +1,116 @@
+"""Whether two runs of a case saw the same, and whether what differs is more than rounding.
+
+In:   what scenario.run returned, twice.
+Out:  Difference: where they part first by more than the bound.
+Not here: running (run).
+
+The bound is relative to the blob's largest magnitude. Beyond it a difference still counts only if it is larger than
+what noise of the size of rounding errors in inputs and weights does to the same blob layer by layer: maxima that
+tie, thresholds, differences of like numbers and divisions by next to nothing move far by themselves.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+RELATIVE = 1e-5
+RELATIVE_GENUINE = 1e-4
+FLOOR = 1e-6  # a few ulps of values of size 1, which sums that cancel are made of
+NOISY_RUNS = 5
+TIMES = 20  # how much larger than what noise does
+Seen = list[tuple[str, np.ndarray]]
+Run = tuple[Seen, str | None]
+
+
+@dataclass
+class Difference:
+    """The first place where two runs part."""
+
+    label: str
+    got: str
+    want: str
+    size: float = float("inf")  # of the largest magnitude
+
+    @property
+    def kind(self) -> str:
+        """What differs: values, or the words of an error without its numbers and names."""
+        return re.sub(r"'.*?'|\d+|step \w+|/\S+", "", f"{self.got} {self.want}") if "raised" in self.label else "values"
+
+    def __str__(self) -> str:
+        return f"{self.label}: differs by {self.size:.3g} of the largest magnitude\n  got  {self.got}\n  want {self.want}"
+
+
+def compare(got: Run, want: Run, noisy: Callable[[int], Run], relative: float = RELATIVE) -> Difference | None:
+    """Return where two runs differ first, if they do.
+
+    Args:
+        got: the run to be judged.
+        want: the run it must equal.
+        noisy: runs as `want` did, with noise of a seed.
+        relative: the bound.
+    """
+    if got[1] != want[1] and bool(got[1]) != bool(want[1]):
+        return _raised(got, want)
+    if [label for label, _ in got[0]] != [label for label, _ in want[0]]:
+        return Difference("what is seen (nothing raised)", str([label for label, _ in got[0]]), str([label for label, _ in want[0]]))
+    suspects = [i for i, ((_, a), (_, b)) in enumerate(zip(got[0], want[0])) if distance(a, b) > bound(b, relative)]
+    if not suspects:
+        return None
+    moved = [_moved(want[0], noisy(seed), suspects) for seed in range(1, NOISY_RUNS + 1)]
+    for i in suspects:
+        (label, a), (_, b) = got[0][i], want[0][i]
+        if distance(a, b) > TIMES * max(found[i] for found in moved):
+            return _described(label, a, b)
+    return None
+
+
+def _moved(want: Seen, noisy: Run, suspects: list[int]) -> dict[int, float]:
+    """Return how far noise moved each suspect; infinitely where it made another number of values or NaN."""
+    return {i: distance(noisy[0][i][1], want[i][1]) if i < len(noisy[0]) else float("inf") for i in suspects}
+
+
+def distance(a: np.ndarray, b: np.ndarray) -> float:
+    """Return the largest difference; infinite for other shapes, or where NaN or Inf stand elsewhere."""
+    if a.shape != b.shape:
+        return float("inf")
+    if not a.size:
+        return 0.0
+    with np.errstate(all="ignore"):
+        largest = float(np.abs(np.subtract(a, b, dtype=np.float64)).max())
+    if np.isfinite(largest):
+        return largest
+    finite = np.isfinite(b)
+    if not np.array_equal(np.isfinite(a), finite) or not np.array_equal(a[~finite], b[~finite], equal_nan=True):
+        return float("inf")
+    return float(np.abs(a[finite].astype(np.float64) - b[finite]).max(initial=0))
+
+
+def bound(want: np.ndarray, relative: float) -> float:
+    """Return how far values may lie apart."""
+    return relative * float(np.abs(want[np.isfinite(want)]).max(initial=0)) + FLOOR
+
+
+def _raised(got: Run, want: Run) -> Difference:
+    return Difference("what is raised", str(got[1]), str(want[1]))
+
+
+def _described(label: str, a: np.ndarray, b: np.ndarray) -> Difference:
+    if a.shape != b.shape:
+        return Difference(label, f"shape {a.shape}", f"shape {b.shape}")
+    with np.errstate(all="ignore"):
+        apart = np.abs(np.asarray(a, np.float64) - np.asarray(b, np.float64), out=np.empty(a.shape))
+        apart[np.isnan(apart) & ~(np.isnan(a) & np.isnan(b))] = np.inf
+        apart[np.isnan(apart)] = 0
+        place = np.unravel_index(int(np.argmax(apart)), a.shape) if a.ndim else ()
+        size = float(apart.max() / max(1e-30, np.abs(b[np.isfinite(b)]).max(initial=0)))
+    at = f"at {[int(i) for i in place]} " if a.ndim else ""
+    return Difference(label, f"{at}{a[place]:.8g}, all: {_values(a)}", f"{at}{b[place]:.8g}, all: {_values(b)}", size)
+
+
+def _values(array: np.ndarray) -> str:
+    flat = array.ravel()
+    return " ".join(f"{value:.5g}" for value in flat[:8]) + (f" ... ({flat.size})" if flat.size > 8 else "")

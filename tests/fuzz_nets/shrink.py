@@ -1,0 +1,235 @@
+"""A smaller case that is still wrong.
+
+In:   a Case; whether a case is wrong.
+Out:  the Case with fewer layers, steps and values, from which nothing more can be taken.
+Not here: what wrong is (run).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from .shapes import Misfit, shapes_of
+from .spec import Case, Layer, split_names
+
+SECONDS = 20  # for one case
+SMALLER = {"num_output": 1, "kernel_size": 1, "kernel_h": 1, "kernel_w": 1, "pad": 0, "pad_h": 0, "pad_w": 0, "stride": 1,
+           "stride_h": 1, "stride_w": 1, "group": 1, "dilation": 1}
+DEFAULTS = ("pad", "pad_h", "pad_w", "stride", "stride_h", "stride_w", "group", "dilation", "round_mode", "bias_term",
+            "weight_filler", "coeff", "operation", "negative_slope", "axis", "num_axes", "offset", "transpose", "top_k",
+            "norm_region", "beta", "k", "alpha", "use_global_stats", "power", "scale", "shift", "base")
+
+
+def shrink(case: Case, wrong: Callable[[Case], bool], seconds: float = SECONDS) -> Case:
+    """Return the smallest case found that is wrong; every case tried is one that Caffe takes."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        for smaller in _smaller(case):
+            if time.monotonic() > until:
+                break
+            if wrong(smaller):
+                case = smaller
+                break
+        else:
+            break
+    return case
+
+
+def _smaller(case: Case) -> Iterator[Case]:
+    """Yield cases that lack something, the largest parts first."""
+    for steps in _fewer(case.steps):
+        yield replace(case, steps=steps)
+    candidates = [*_without_layers(case), *_with_less(case)]
+    for layers in candidates:
+        fitted = _fitted(case, layers)
+        if fitted is not None:
+            yield fitted
+    for steps in _plainer(case.steps):
+        yield replace(case, steps=steps)
+
+
+def _fewer(steps: tuple) -> Iterator[tuple]:
+    size = len(steps)
+    while size:
+        for start in range(len(steps) - size, -1, -max(1, size // 2)):
+            yield steps[:start] + steps[start + size:]
+        size //= 2
+
+
+def _plainer(steps: tuple) -> Iterator[tuple]:
+    """Yield steps of which one forward asks for less, or keeps nothing."""
+    for i, step in enumerate(steps):
+        if step[0] == "forward":
+            for plain in (("forward",), step[:2], step[:4], step[:5]):
+                if len(plain) < len(step):
+                    yield (*steps[:i], plain, *steps[i + 1:])
+                    break
+        if step[0] == "look_all":
+            continue
+
+
+# -- layers ------------------------------------------------------------------------------------
+
+
+def _without_layers(case: Case) -> Iterator[tuple[Layer, ...]]:
+    """Yield the layers without the last ones, and without any one, its tops replaced by a bottom or an input."""
+    layers = case.layers
+    for count in (len(layers) // 2, *range(len(layers) - 1, 1, -1)):
+        if 0 < count < len(layers):
+            yield layers[:count]
+    for i in range(len(layers) - 1, -1, -1):
+        gone = layers[i]
+        rest = layers[:i] + layers[i + 1:]
+        if gone.in_place or not gone.tops:
+            yield rest
+        else:
+            for bottom in dict.fromkeys(gone.bottoms):
+                yield layers[:i] + tuple(_renamed(layer, gone.tops, bottom) for layer in layers[i + 1:])
+            yield _cut_off(layers[:i], layers[i + 1:], set(gone.tops))
+            if gone.type != "Input":
+                yield _as_input(layers, i)
+        for fewer in _fewer_ends(gone):
+            yield (*layers[:i], fewer, *layers[i + 1:])
+
+
+def _renamed(layer: Layer, tops: tuple[str, ...], bottom: str) -> Layer:
+    return replace(layer, bottoms=tuple(bottom if name in tops else name for name in layer.bottoms),
+                   tops=tuple(bottom if name in tops else name for name in layer.tops),
+                   label=(layer.label[0], bottom, layer.label[2]) if layer.label and layer.label[1] in tops
+                   else layer.label)
+
+
+def _cut_off(before: tuple[Layer, ...], after: tuple[Layer, ...], gone: set[str]) -> tuple[Layer, ...]:
+    """Return the layers without what needs blobs that are gone."""
+    kept = list(before)
+    for layer in after:
+        if gone & set(layer.bottoms) or (layer.label and layer.label[1] in gone):
+            gone = gone | set(layer.tops)
+        else:
+            kept.append(layer)
+    return tuple(kept)
+
+
+def _as_input(layers: tuple[Layer, ...], i: int) -> tuple[Layer, ...]:
+    """Return the layers with an input in place of layer i."""
+    shapes = shapes_of(layers)[0]
+    gone = layers[i]
+    inputs = [Layer(f"{name}_in", "Input", (), (name,), {"input_param": {"shape": {"dim": list(shapes[name])}}})
+              for name in gone.tops]
+    return (*layers[:i], *inputs, *layers[i + 1:])
+
+
+def _fewer_ends(layer: Layer) -> Iterator[Layer]:
+    if layer.type in ("Concat", "Eltwise") and len(layer.bottoms) > 2:
+        for i in range(len(layer.bottoms)):
+            less = replace(layer, bottoms=layer.bottoms[:i] + layer.bottoms[i + 1:])
+            yield less.with_own(coeff=layer.own["coeff"][:-1]) if "coeff" in layer.own else less
+    if layer.type in ("Split", "Slice") and len(layer.tops) > 1:
+        yield replace(layer, tops=layer.tops[:-1])
+
+
+def _with_less(case: Case) -> Iterator[tuple[Layer, ...]]:
+    """Yield the layers with smaller inputs and windows."""
+    for i, layer in enumerate(case.layers):
+        for less in _less(layer):
+            yield (*case.layers[:i], less, *case.layers[i + 1:])
+
+
+def _less(layer: Layer) -> Iterator[Layer]:
+    if layer.type == "Input" and not layer.label:
+        dims = layer.own["shape"]["dim"]
+        for axis, length in enumerate(dims):
+            for smaller in sorted({1, length // 2, length - 1}):
+                if 0 < smaller < length:
+                    yield layer.with_own(shape={"dim": [*dims[:axis], smaller, *dims[axis + 1:]]})
+        return
+    for name, value in layer.own.items():
+        if name in DEFAULTS:
+            yield layer.with_own(**{name: None})
+        if SMALLER.get(name, value) != value:
+            yield layer.with_own(**{name: SMALLER[name]})
+            if isinstance(value, int) and value > 2:
+                yield layer.with_own(**{name: value // 2})
+                yield layer.with_own(**{name: value - 1})
+    if "param" in layer.params:
+        yield replace(layer, params={key: value for key, value in layer.params.items() if key != "param"})
+
+
+# -- a case that holds together ----------------------------------------------------------------
+
+
+def _fitted(case: Case, layers: tuple[Layer, ...]) -> Case | None:
+    """Return the case with these layers and the steps that still make sense; None where Caffe would refuse."""
+    if not layers or layers == case.layers or not _is_wired(layers):
+        return None
+    try:
+        blobs, params = shapes_of(layers)
+    except Misfit:
+        return None
+    read = {name for layer in layers for name in layer.bottoms}
+    if any(layer.type == "Input" and layer.tops[0] not in read for layer in layers):
+        layers = tuple(layer for layer in layers if layer.type != "Input" or layer.tops[0] in read)
+        return _fitted(case, layers)
+    names, inputs = {*blobs, *split_names(layers)}, {layer.tops[0]: layer for layer in layers if layer.type == "Input"}
+    if not inputs:
+        return None
+    steps = [kept for step in case.steps if (kept := _step(step, layers, names, blobs, params)) is not None]
+    return replace(case, layers=layers, steps=tuple(steps))
+
+
+def _is_wired(layers: tuple[Layer, ...]) -> bool:
+    """Whether no blob is made twice, and none is changed in place that another layer reads."""
+    made: set[str] = set()
+    readers: dict[str, int] = {}
+    for layer in layers:
+        if any(name not in made for name in layer.bottoms):
+            return False
+        for name in layer.bottoms:
+            readers[name] = readers.get(name, 0) + 1
+        for name in layer.tops:
+            if name in made and (name not in layer.bottoms[:1] or readers[name] > 1):
+                return False
+            made.add(name)
+            readers[name] = 0
+    return len({layer.name for layer in layers}) == len(layers)
+
+
+def _step(step: tuple, layers: tuple[Layer, ...], names: set[str], blobs: dict, params: dict) -> tuple | None:
+    """Return a step as it applies to these layers, or None."""
+    kind, of_blob = step[0], ("look", "hold", "reread", "edit", "edit_held", "write", "write_held")
+    known = {layer.name for layer in layers}
+    if kind in of_blob:
+        return step if step[1] in names else None
+    if kind in ("weight", "weight_held", "hold_weight", "look_weight", "weight_of_other", "weights"):
+        found = params.get(step[1], [])
+        return step if found and (kind == "weights" or step[2] < len(found)) else None
+    if kind == "hook":
+        return step if step[1] in known and step[2] in names else None
+    if kind == "backward":
+        return (kind, step[1], [name for name in step[2] if name in names])
+    if kind == "forward" and len(step) > 2:
+        ends = [name if name in known else None for name in step[2:4]]
+        return (*step[:2], *ends, *([[name for name in step[4] if name in names]] if len(step) > 4 else []), *step[5:])
+    if kind == "reshape":
+        return _reshape(step, layers, blobs, params)
+    return step
+
+
+def _reshape(step: tuple, layers: tuple[Layer, ...], blobs: dict, params: dict) -> tuple | None:
+    """Return new shapes for the inputs there are, labels following; None where the net cannot take them."""
+    free = {layer.tops[0]: step[1].get(layer.tops[0], list(blobs[layer.tops[0]])) for layer in layers
+            if layer.type == "Input" and not (layer.label and layer.label[1])}
+    for name, shape in free.items():
+        if len(shape) != len(blobs[name]):
+            return None
+        free[name] = tuple(blobs[name][1:2] if axis == 1 else (length,) for axis, length in enumerate(shape))
+        free[name] = tuple(part[0] for part in free[name])
+    try:
+        found, new = shapes_of(layers, free)
+    except Misfit:
+        return None
+    if new != params:
+        return None
+    return "reshape", {layer.tops[0]: list(found[layer.tops[0]]) for layer in layers if layer.type == "Input"}
