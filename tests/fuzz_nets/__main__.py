@@ -1,10 +1,10 @@
 """Run random nets and hold what a script sees equal: `python -m tests.fuzz_nets [--count 20000] [--seed 1]`.
 
-In:   how many; the first seed. A seed's net and scenario are always the same.
+In:   how many seeds, and the first. A seed's net and scenario are always the same.
 Out:  the shrunk nets that differ, grouped by the types of their layers; exit code 1 if there are any.
-      Each TEST net by plan and layer by layer; where genuine Caffe is found, also layer by layer and in it, and TRAIN
-      nets, too.
-Not here: running and comparing (run), shrinking (shrink).
+      Each TEST net runs by plan and layer by layer; where genuine Caffe is found, also layer by layer and in it, and
+      so do TRAIN nets.
+Not here: a seed (campaign), running and comparing (judge).
 """
 
 from __future__ import annotations
@@ -12,16 +12,46 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections import Counter
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
-os.environ.setdefault("GLOG_minloglevel", "3")
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+from tqdm import tqdm
 
-from tqdm import tqdm  # noqa: E402 - quiet and with one thread from the first import on
+from .campaign import COMPARISONS, Finding, report, run_seed
+from .genuine import Genuine
+from .remote import RemoteJudge
 
-from . import run  # noqa: E402
-from .campaign import Campaign, Finding  # noqa: E402
-from .genuine import Genuine  # noqa: E402
+
+def fuzz(seeds: list[int], args: argparse.Namespace) -> list[Finding]:
+    """Run seeds in processes side by side; return what differs."""
+    findings: list[Finding] = []
+    queue, lock = iter(seeds), threading.Lock()
+    with tqdm(total=len(seeds), desc="fuzz nets", unit="") as bar:
+        def serve() -> None:
+            with RemoteJudge(args.allow_refusals) as judge:
+                for seed in _shared(queue, lock):
+                    found = run_seed(seed, judge, tuple(args.only), not args.no_shrink)
+                    with lock:
+                        findings.extend(found)
+                        for finding in found:
+                            bar.write(f"seed {seed}, {finding.key}: {finding.difference.label}", sys.stderr)
+                        bar.set_postfix(wrong=len(findings), refresh=False)
+                        bar.update()
+
+        with ThreadPoolExecutor(args.jobs) as pool:
+            for served in [pool.submit(serve) for _ in range(args.jobs)]:
+                served.result()
+    return findings
+
+
+def _shared(queue: Iterator[int], lock: threading.Lock) -> Iterator[int]:
+    while True:
+        with lock:
+            seed = next(queue, None)
+        if seed is None:
+            return
+        yield seed
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -29,39 +59,17 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=20_000, help="run this many seeds")
     parser.add_argument("--seed", type=int, default=1, help="the first")
-    parser.add_argument("--only", choices=["plan", "genuine", "train"], nargs="+", help="run these comparisons alone")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--only", choices=COMPARISONS, nargs="+", default=list(COMPARISONS), help="these comparisons")
     parser.add_argument("--no-shrink", action="store_true", help="show nets as they were drawn")
     parser.add_argument("--allow-refusals", action="store_true", help="take D38's error for an answer")
     args = parser.parse_args(argv)
-    run.ALLOW_REFUSALS = args.allow_refusals
-    with Genuine() as genuine, tqdm(total=args.count, desc="fuzz nets", unit="") as bar:
-        if not genuine.found:
-            bar.write("genuine Caffe is not installed (make setup); by plan against layer by layer alone", sys.stderr)
-        campaign = Campaign(genuine if genuine.found else None, args.only, not args.no_shrink)
-        for seed in range(args.seed, args.seed + args.count):
-            for finding in campaign.run(seed):
-                bar.write(_first_line(finding), sys.stderr)
-            bar.set_postfix(wrong=len(campaign.findings), refresh=False)
-            bar.update()
-    for text in report(campaign.findings):
-        print(text)
-    return 1 if campaign.findings else 0
-
-
-def _first_line(finding: Finding) -> str:
-    return f"seed {finding.seed}, {finding.comparison}: {' '.join(finding.key)}: {finding.difference.label}"
-
-
-def report(findings: list[Finding]) -> list[str]:
-    """Return a text for each group of findings, the most frequent last, with its smallest net."""
-    counts = Counter((found.comparison, found.key) for found in findings)
-    texts = []
-    for (comparison, key), count in sorted(counts.items(), key=lambda item: item[1]):
-        group = [found for found in findings if (found.comparison, found.key) == (comparison, key)]
-        smallest = min(group, key=lambda found: len(found.case.layers) + len(found.case.steps))
-        seeds = " ".join(str(found.seed) for found in group[:10])
-        texts.append(f"\n== {count} x {comparison}: {' '.join(key)} (seeds {seeds})\n{smallest}")
-    return texts
+    if not Genuine.found:
+        print("genuine Caffe is not installed (make setup): by plan against layer by layer alone", file=sys.stderr)
+        args.only = [name for name in args.only if name == "plan"]
+    findings = fuzz(list(range(args.seed, args.seed + args.count)), args)
+    print("\n".join(report(findings)) or f"{args.count} seeds: no difference")
+    return 1 if findings else 0
 
 
 if __name__ == "__main__":

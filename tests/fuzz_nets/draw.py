@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from math import prod
 
-from .spec import Shape
+from .spec import EMPTY, Shape
 
 IN_PLACE = frozenset("ReLU ELU PReLU TanH Sigmoid Power Exp Log BNLL Threshold Clip Swish Dropout BatchNorm Scale Bias "
                      "Softmax AbsVal".split()) - {"AbsVal"}
@@ -18,7 +18,6 @@ LACKING = frozenset({"Clip"})  # genuine Caffe here has no such layer
 WITHOUT_GRADIENT = frozenset({"ArgMax", "Threshold", "Accuracy"})
 POINTWISE = ("ReLU", "ReLU", "ReLU", "ELU", "PReLU", "TanH", "Sigmoid", "Power", "AbsVal", "Exp", "Log", "BNLL",
              "Threshold", "Clip", "Swish", "Dropout", "BatchNorm", "Scale", "Bias")
-POINTWISE_GENUINE = tuple(kind for kind in POINTWISE if kind not in LACKING)
 LOSSES = ("SoftmaxWithLoss", "SoftmaxWithLoss", "EuclideanLoss", "SigmoidCrossEntropyLoss", "HingeLoss",
           "MultinomialLogisticLoss", "Accuracy")
 KINDS = ("Convolution Convolution Convolution Deconvolution Deconvolution Pooling Pooling Pooling Pooling ReLU ReLU ReLU "
@@ -181,9 +180,10 @@ _MAKERS = {
     "Scale": lambda rng, shape: _affine(rng, shape) | _some(rng, 0.6, bias_term=True),
     "ReLU": lambda rng, shape: _some(rng, 0.3, negative_slope=rng.choice([0.1, 0.5, -0.2])),
     "ELU": lambda rng, shape: _some(rng, 0.5, alpha=0.4),
+    "BatchNorm": lambda rng, shape: _some(rng, 0.2, eps=rng.choice([EMPTY, 1e-3])),
     "PReLU": lambda rng, shape: _some(rng, 0.3, channel_shared=True),
     "Exp": lambda rng, shape: rng.choice([{"scale": 0.3}, {"base": 2, "scale": 0.3}, {"scale": 0.2, "shift": 0.1}]),
-    "Log": lambda rng, shape: rng.choice([{"shift": 12}, {"base": 2, "shift": 12}, {"scale": 0.1, "shift": 3}]),
+    "Log": lambda rng, shape: rng.choice([{"shift": 12}, {"base": 2, "shift": 12}, {"scale": 0.05, "shift": 3}]),
     "Threshold": lambda rng, shape: _some(rng, 0.6, threshold=0.25),
     "Clip": lambda rng, shape: {"min": -0.5, "max": rng.choice([0.5, 1])},
     "Swish": lambda rng, shape: _some(rng, 0.4, beta=0.5),

@@ -32,6 +32,7 @@ class Grower:
         self.layers: list[Layer] = []
         self.shapes: dict[str, Shape] = {}
         self.unused: list[str] = []  # blobs that no layer has read since they were written
+        self.closed: set[str] = set()  # labels, and places of maxima: Caffe's Pooling reads them in its backward
 
     # -- one layer -----------------------------------------------------------------------------
 
@@ -46,6 +47,7 @@ class Grower:
         self.layers.append(layer)
         self.shapes[name] = shape
         self.unused.append(name)
+        self.closed |= {name} if label else set()
         return name
 
     def add(self, kind: str, bottoms: list[str], own: dict | None = None, in_place: bool = False, tops: int = 1,
@@ -60,6 +62,8 @@ class Grower:
             in_place = False
         names = [bottoms[0]] if in_place else [name] if tops == 1 else [f"{name}_{i}" for i in range(tops)]
         layer = Layer(name, kind, tuple(bottoms), tuple(names), dict(params or {}))
+        if kind == "BatchNorm" and self.train:  # genuine Caffe as it is built here computes none
+            own = {**(own or {}), "use_global_stats": True}
         if own and "coeff" in own:
             own = {**own, "coeff": [self.rng.choice([1, -1, 0.5, 2, 0]) for _ in bottoms]}
         if own:
@@ -74,11 +78,15 @@ class Grower:
 
     def any_blob(self) -> str:
         """Return a blob, most often the last that was made."""
-        blobs = [name for name in self.shapes if not name.startswith("label")]
+        blobs = [name for name in self.shapes if name not in self.closed]
         if self.often(SHARE["last"]) and self.layers[-1].tops:
             last = self.layers[-1].tops[-1]
             return last if last in blobs else self.rng.choice(blobs)
         return self.rng.choice([name for name in self.unused if name in blobs] or blobs if self.often(0.5) else blobs)
+
+    def may(self, kind: str) -> bool:
+        """Whether this net may have a layer of this type."""
+        return not (self.genuine and kind in draw.LACKING) and not (self.train and kind in draw.WITHOUT_GRADIENT)
 
     def image(self, name: str) -> Shape:
         """Return the shape of a blob of four axes."""
@@ -88,7 +96,7 @@ class Grower:
     def alike(self, name: str) -> list[str]:
         """Return the blobs of this one's shape."""
         return [other for other, shape in self.shapes.items() if shape == self.shapes[name] and other != name
-                and not other.startswith("label")]
+                and other not in self.closed]
 
     # -- blocks --------------------------------------------------------------------------------
 
@@ -108,14 +116,14 @@ class Grower:
         for kind, share in (("BatchNorm", 0.5), ("Scale", 0.5), ("ReLU", 0.8 if relu else 0)):
             if self.often(share):
                 own = {"bias_term": True} if kind == "Scale" else {}
-                own |= {"use_global_stats": True} if kind == "BatchNorm" and self.train else {}
+                own = draw.own(self.rng, kind, self.shapes[x]) if kind == "BatchNorm" else own
                 x = self.add(kind, [x], own, in_place != self.often(0.1))
         if self.often(0.15):
             x = self.add(*self._pointwise(x))
         return x
 
     def _pointwise(self, x: str) -> tuple:
-        kind = self.rng.choice(draw.POINTWISE_GENUINE if self.genuine else draw.POINTWISE)
+        kind = self.rng.choice([kind for kind in draw.POINTWISE if self.may(kind)])
         own = draw.own(self.rng, kind, self.shapes[x])
         return kind, [x], own, self.often(SHARE["in place"]) and kind in draw.IN_PLACE
 
@@ -136,7 +144,7 @@ class Grower:
     def dense(self, x: str) -> str:
         """BatchNorm, Scale and ReLU first, then a convolution, joined to what it began with."""
         for _ in range(self.rng.randint(1, 3)):
-            y = self.add("BatchNorm", [x], {"use_global_stats": True} if self.train else {})
+            y = self.add("BatchNorm", [x])
             y = self.add("Scale", [y], {"bias_term": True}, self.often(0.8))
             y = self.add("ReLU", [y], {}, self.often(0.8))
             x = self.add("Concat", [x, self.convolution(y, like=True)])
@@ -194,9 +202,7 @@ class Grower:
 
     def single(self, x: str) -> str:
         """One layer of any type."""
-        kinds = [kind for kind in draw.KINDS if not (self.genuine and kind in draw.LACKING)
-                 and not (self.train and kind in draw.WITHOUT_GRADIENT)]
-        kind = self.rng.choice(kinds)
+        kind = self.rng.choice([kind for kind in draw.KINDS if self.may(kind)])
         bottoms = [x]
         if kind in ("Eltwise", "Concat"):
             others = self.alike(x)
@@ -211,23 +217,26 @@ class Grower:
         if kind == "Pooling" and own.get("pool") == "MAX" and not self.train and self.often(0.1):
             tops = 2
         in_place = kind in draw.IN_PLACE and self.often(SHARE["in place"])
-        if kind == "Eltwise" and self.often(0.15) and not (self.genuine and own.get("operation", "SUM") == "SUM"):
+        if kind == "Eltwise" and self.often(0.15) and not self.genuine:
             in_place = True
-        return self.add(kind, bottoms, own, in_place, tops)
+        top = self.add(kind, bottoms, own, in_place, tops)
+        self.closed |= set(self.layers[-1].tops[1:]) if kind == "Pooling" else set()
+        return top
 
     def _by_another(self, kind: str, x: str) -> str:
         shape, others = self.shapes[x], []
         if kind == "Crop":
             others = [name for name, other in self.shapes.items() if len(other) == len(shape) and name != x
-                      and not name.startswith("label")]
+                      and name not in self.closed]
             need(bool(others))
             like = self.rng.choice(others)
             axis = self.rng.choice([2, 2, 2, 1, 3])
             offset = [self.rng.randint(0, max(0, a - b)) for a, b in zip(shape[axis:], self.shapes[like][axis:])]
             return self.add("Crop", [x, like], {"axis": axis, "offset": offset})
+        need(len(shape) > 0)
         axis = self.rng.randrange(len(shape))
         others = [name for name, other in self.shapes.items() if other and shape[axis:axis + len(other)] == other
-                  and name != x and not name.startswith("label")]
+                  and name != x and name not in self.closed]
         need(bool(others))
         return self.add(kind[:-2], [x, self.rng.choice(others)], {"axis": axis}, self.often(0.5))
 
@@ -241,8 +250,8 @@ class Grower:
         """Add a loss or Accuracy on some blob, with an input for its labels."""
         x = self.any_blob()
         shape = self.shapes[x]
-        kind = self.rng.choice([kind for kind in draw.LOSSES if not (self.train and kind == "Accuracy")])
-        need(len(shape) >= 2)
+        kind = self.rng.choice([kind for kind in draw.LOSSES if self.may(kind)])
+        need(len(shape) >= 2 and prod(shape) <= 4000)  # genuine Caffe adds up one by one in float32
         if kind in ("EuclideanLoss", "SigmoidCrossEntropyLoss"):
             others = self.alike(x)
             whole = kind == "SigmoidCrossEntropyLoss"

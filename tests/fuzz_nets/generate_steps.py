@@ -28,16 +28,6 @@ def make_case(seed: int, phase: int = TEST) -> Case:
     return Case(seed, phase, layers, tuple(steps), force_backward=backward and (phase == TEST or rng.random() < 0.5))
 
 
-def runs_in_genuine(case: Case) -> bool:
-    """Whether genuine Caffe has all that the case asks for, and agrees where nothing is wrong."""
-    for layer in case.layers:
-        if layer.type == "Clip":
-            return False
-        if layer.type == "Eltwise" and layer.in_place and layer.own.get("operation", "SUM") == "SUM":
-            return False  # D19
-    return True
-
-
 class Steps:
     """Makes the steps of one case."""
 
@@ -46,6 +36,9 @@ class Steps:
         shapes, params = shapes_of(layers)
         self.inputs = {layer.tops[0]: shapes[layer.tops[0]] for layer in layers if layer.type == "Input"}
         self.now = dict(self.inputs)
+        # labels, whose values must stay classes, and places of maxima, which Caffe's Pooling reads in its backward
+        self.fixed = {top for layer in layers for top in layer.tops if layer.label} | {
+            layer.tops[1] for layer in layers if layer.type == "Pooling" and len(layer.tops) > 1}
         self.blobs = [*shapes, *split_names(layers)]
         self.params = [(name, i) for name, found in params.items() for i in range(len(found))]
         self.values, self.seeds, self.held, self.held_weights = [], 0, [], []
@@ -116,6 +109,9 @@ class Steps:
             self.do("toggle", self.often(0.5))
         if self.often(0.05):
             self.do("release")
+        if self.often(0.02):
+            self.do("poison", self.rng.choice([name for name in self.inputs if name not in self.fixed]),
+                    self.rng.choice(["nan", "inf", "-inf"]))
 
     def _reshape(self) -> None:
         shapes = self._other_shapes()
@@ -152,7 +148,8 @@ class Steps:
 
     def _weights(self) -> None:
         layer, i = self.rng.choice(self.params)
-        factor = self.rng.choice([0.5, -1, 1.5])
+        kind = next(one.type for one in self.layers if one.name == layer)
+        factor = self.rng.choice([0.5, 1.5] if kind == "BatchNorm" else [0.5, -1, 1.5])
         kind = self.rng.random()
         if kind < 0.25:
             self.do("weights", layer, self.seed())
@@ -199,8 +196,10 @@ class Steps:
 
     def _edit(self) -> None:
         name, factor = self.blob(), self.rng.choice([0.5, -1, 2])
+        if any(name == other or name.startswith(f"{other}_") for other in self.fixed):
+            return
         if name in self.held and self.often(0.6):
             self.do("edit_held", name, factor)
-        elif not any(layer.label and layer.tops[0] == name for layer in self.layers):
+        else:
             self.do("edit", name, factor, self.rng.choice([0, 0.25]))
         self.do("look", self.blob())

@@ -48,6 +48,7 @@ class Script:
     """A net under way, and the views that are held of it."""
 
     NOISE = 1e-6
+    SHARE = ("Split", "Reshape", "Flatten")  # their tops are their bottoms' memory
 
     def __init__(self, caffe, case, folder, noise, toggle):
         self.caffe, self.case, self.folder, self.noise, self.toggle = caffe, case, folder, noise, toggle
@@ -67,7 +68,15 @@ class Script:
         net = self.caffe.Net(path, self.case["phase"])
         for layer in net.params:
             self.fill(net, layer, seed)
+        if self.noise:
+            net.after_forward(lambda i: self.shake(net, list(net._layer_names)[i]))
         return net
+
+    def shake(self, net, layer):
+        """Change what a layer has computed as rounding might."""
+        if self.case["types"].get(layer, "Split") not in self.SHARE:
+            for name in net.top_names[layer]:
+                net.blobs[name].data[...] = self.shaken(net.blobs[name].data)
 
     # -- values --------------------------------------------------------------------------------
 
@@ -91,16 +100,16 @@ class Script:
         for i, blob in enumerate(net.params[layer]):
             shape = tuple(blob.shape)
             values = uniform(shape, "weight", layer, i, seed, self.case["seed"])
-            if layer in self.case["kept"] and i == 0:
-                continue
-            blob.data[...] = self.shaken(self.weights(kind, i, shape, values, (layer, seed)))
+            if layer in self.case["bilinear"] and i == 0:
+                blob.data[...] = self.shaken(np.array(blob.data))
+            else:
+                blob.data[...] = self.shaken(self.weights(kind, i, values, layer, seed))
 
-    def weights(self, kind, i, shape, values, key):
+    def weights(self, kind, i, values, layer, seed):
         if kind in ("Convolution", "Deconvolution", "InnerProduct") and i == 0:
-            return values * np.float32((4.0 / max(1, int(np.prod(shape[1:])))) ** 0.5)
+            return values * np.float32((4.0 / max(1, int(np.prod(values.shape[1:])))) ** 0.5)
         if kind == "BatchNorm":
-            which = zlib.crc32(repr((key, self.case["seed"])).encode()) % 4
-            factor = np.float32((1, 1, 0, 999)[which])
+            factor = np.float32(0 if layer in self.case["empty"] else (1, 1, 999.5)[(len(layer) + seed) % 3])
             scale = factor or np.float32(1)
             return [values * scale / 2, (values * np.float32(0.6) + np.float32(0.9)) * scale, values * 0 + factor][i]
         if kind == "Scale" and i == 0:
@@ -152,6 +161,10 @@ class Script:
     def do_edit(self, name, factor, shift):
         data = self.net.blobs[name].data
         data[...] = data * np.float32(factor) + np.float32(shift)
+
+    def do_poison(self, name, value):
+        flat = self.net.blobs[name].data.reshape(-1)
+        flat[len(flat) // 2] = np.float32(value)
 
     def do_edit_held(self, name, factor):
         if name in self.held:

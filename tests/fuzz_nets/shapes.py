@@ -56,6 +56,7 @@ def input_shape(layer: Layer, blobs: dict[str, Shape]) -> Shape:
     if layer.label and layer.label[1]:
         need(layer.label[1] in blobs)
         scores = blobs[layer.label[1]]
+        need(layer.label[2] or len(scores) > 1 and layer.label[0] <= scores[1])
         return scores if layer.label[2] else label_shape(scores)
     return tuple(layer.own["shape"]["dim"])
 
@@ -188,7 +189,7 @@ def _batch_norm(layer: Layer, bottoms: list[Shape]) -> Found:
 
 
 def _prelu(layer: Layer, bottoms: list[Shape]) -> Found:
-    need(len(bottoms[0]) >= 2)
+    need(2 <= len(bottoms[0]) <= 4)
     return [bottoms[0]], [() if layer.own.get("channel_shared") else (bottoms[0][1],)]
 
 
@@ -302,9 +303,9 @@ def _silence(layer: Layer, bottoms: list[Shape]) -> Found:
     return [], []
 
 
-def _flat_items(layer: Layer, bottoms: list[Shape]) -> Found:
+def _mvn(layer: Layer, bottoms: list[Shape]) -> Found:
     need(2 <= len(bottoms[0]) <= 4)
-    return [bottoms[0]], []
+    return [(*bottoms[0], 1, 1)[:4]], []
 
 
 def _image_in_out(layer: Layer, bottoms: list[Shape]) -> Found:
@@ -316,7 +317,7 @@ _RULES: dict[str, Callable[[Layer, list[Shape]], Found]] = {
     "InnerProduct": _inner_product, "Scale": _affine, "Bias": _affine, "BatchNorm": _batch_norm, "PReLU": _prelu,
     "Embed": _embed, "Eltwise": _eltwise, "Concat": _concat, "Split": _split, "Slice": _slice, "Flatten": _flatten,
     "Reshape": _reshape, "Tile": _tile, "ArgMax": _argmax, "Reduction": _reduction, "Silence": _silence,
-    "MVN": _flat_items, "LRN": _image_in_out, "Softmax": _same_along(1),
+    "MVN": _mvn, "LRN": _image_in_out, "Softmax": _same_along(1),
     **dict.fromkeys(("SoftmaxWithLoss", "HingeLoss", "MultinomialLogisticLoss", "Accuracy"), _labelled),
     **dict.fromkeys(("EuclideanLoss", "SigmoidCrossEntropyLoss"), _paired),
     **dict.fromkeys(("ReLU", "ELU", "Sigmoid", "TanH", "Power", "AbsVal", "Exp", "Log", "BNLL", "Threshold", "Dropout",

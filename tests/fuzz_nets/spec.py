@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 Shape = tuple[int, ...]
+EMPTY = 0.4  # the eps of a BatchNorm without statistics, factor 0; Caffe's own would multiply values by 316
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,8 @@ class Case:
         return {"seed": self.seed, "phase": self.phase, "text": self.text(), "steps": self.steps,
                 "labels": {layer.tops[0]: layer.label[0] for layer in self.layers if layer.label},
                 "types": {layer.name: layer.type for layer in self.layers},
-                "kept": [layer.name for layer in self.layers if _is_bilinear(layer)]}
+                "bilinear": [layer.name for layer in self.layers if "weight_filler" in layer.own],
+                "empty": [layer.name for layer in self.layers if layer.own.get("eps") == EMPTY]}
 
 
 def param_name(kind: str) -> str:
@@ -86,10 +88,6 @@ def _fields(params: dict[str, Any]) -> Iterator[str]:
                 yield f"{key} {{ {' '.join(_fields(one))} }}"
             else:
                 yield f"{key}: {str(one).lower() if isinstance(one, bool) else one}"
-
-
-def _is_bilinear(layer: Layer) -> bool:
-    return layer.own.get("weight_filler") == {"type": '"bilinear"'}
 
 
 def consumers(layers: tuple[Layer, ...]) -> Iterator[tuple[str, str, int, int]]:

@@ -1,0 +1,97 @@
+"""Run a case both ways and say what differs.
+
+In:   the name of a comparison, a Case.
+Out:  the first Difference, if any.
+        plan: by plan against layer by layer.   genuine, train: layer by layer against genuine Caffe.
+Not here: bounds (compare), the process around it (remote), smaller cases (shrink).
+"""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+import caffe
+
+from . import scenario
+from .compare import RELATIVE_GENUINE, Difference, Run, compare
+from .genuine import Genuine
+from .spec import Case
+
+REFUSAL = "weights were written through a view since the last forward"  # DEVIATION D38's error
+Judge = Callable[[str, Case], "Difference | None"]
+
+
+class LocalJudge:
+    """Judges in this process; a context manager that ends genuine Caffe's.
+
+    Args:
+        allow_refusals: whether D38's error is an answer, and what was seen until then is all that is compared.
+    """
+
+    def __init__(self, allow_refusals: bool = False) -> None:
+        self._allow_refusals = allow_refusals
+        self._genuine = Genuine()
+
+    def __enter__(self) -> LocalJudge:
+        return self
+
+    def __exit__(self, *problem) -> None:
+        self._genuine.end()
+
+    def __call__(self, comparison: str, case: Case) -> Difference | None:
+        """Return where the two ways differ first."""
+        return self._plan(case) if comparison == "plan" else self._by_genuine(case)
+
+    def _plan(self, case: Case) -> Difference | None:
+        got, want = run_ours(case, True), run_ours(case, False)
+        if self._allow_refusals and got[1] and REFUSAL in got[1]:
+            got, want = (got[0], None), (want[0][:len(got[0])], want[1])
+        return compare(got, want, functools.partial(run_ours, case, False))
+
+    def _by_genuine(self, case: Case) -> Difference | None:
+        if not runs_in_genuine(case):
+            return None
+        got, want = run_ours(case, False), self._genuine.run(case)
+        if want[1] and not got[1] and _has_nan(case):
+            return None  # D18: a maximum of NaN alone writes its gradient beyond the blob
+        return compare(got, want, functools.partial(run_ours, case, False), RELATIVE_GENUINE)
+
+
+def run_ours(case: Case, plans: bool, noise: int = 0) -> Run:
+    """Run a case in this Caffe, by plan where one serves, or layer by layer."""
+    caffe.set_plans(plans)
+    caffe.set_random_seed(case.seed)
+    try:
+        return scenario.run(caffe, case.message(), _folder(), noise, caffe.set_plans if plans else None)
+    finally:
+        caffe.set_plans(True)
+
+
+def runs_in_genuine(case: Case) -> bool:
+    """Whether genuine Caffe has all that the case asks for, and agrees where nothing is wrong."""
+    if any(step[0] == "poison" for step in case.steps):
+        return False  # D18, D40; and what BLAS makes of 0 times NaN depends on its kernel
+    # D19: in an Eltwise in place Caffe writes over the first bottom, or its gradient, before it reads it
+    return not any(layer.type == "Clip" or (layer.type == "Eltwise" and layer.in_place) for layer in case.layers)
+
+
+def _has_nan(case: Case) -> bool:
+    """Whether any blob is not finite after any pass."""
+    steps = [one for step in case.steps for one in ((step, ("look_all",)) if step[0] == "forward" else (step,))]
+    seen, _ = run_ours(replace(case, steps=tuple(steps)), False)
+    return not all(np.isfinite(array).all() for _, array in seen)
+
+
+@functools.cache
+def _keeper() -> tempfile.TemporaryDirectory:
+    return tempfile.TemporaryDirectory(prefix="fuzz_nets_")
+
+
+def _folder() -> str:
+    """Return a folder that lasts as long as the process."""
+    return _keeper().name
