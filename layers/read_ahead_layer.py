@@ -11,6 +11,7 @@ the training thread.
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Hashable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -132,9 +133,16 @@ class _ReadAhead:
         self._load = load
         self._pool: ThreadPoolExecutor | None = None
         self._asked: list[tuple[Hashable, Future[Item]]] = []
+        self._process = os.getpid()
+
+    def _begin_anew_in_a_child(self) -> None:
+        """Leave the thread, and what it was asked for, to the parent when this process is a fork of it."""
+        if self._process != os.getpid():
+            self._pool, self._asked, self._process = None, [], os.getpid()
 
     def ask(self, key: Hashable) -> None:
         """Start reading `key`."""
+        self._begin_anew_in_a_child()
         if self._pool is None:
             self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="read_ahead")
         try:
@@ -144,6 +152,7 @@ class _ReadAhead:
 
     def get(self, key: Hashable) -> Item:
         """Give the item of `key`, read ahead or read now; raises what reading it raised."""
+        self._begin_anew_in_a_child()
         asked, self._asked = self._asked, []
         for asked_key, future in asked:
             if asked_key == key:

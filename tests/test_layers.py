@@ -29,6 +29,8 @@ from image_files import read_image
 from param_str import DataLayerError, DataLayerWarning
 from PIL import Image
 
+from tests.forked import in_child
+
 PY2_FIRST = {8498: PY2_FIRST_OF_8498, 795: [491, 423, 290, 465, 131, 655],
              2486: [1535, 1325, 909, 1456, 411, 2049], 4998: [3087, 2665, 1828, 2927, 828, 4120]}
 
@@ -185,6 +187,16 @@ def test_fault_of_the_thread_is_raised_when_the_item_is_due_and_can_be_mended(tm
     image.write_bytes(whole)
     (data, _), = passes(net, 1)
     np.testing.assert_array_equal(data, expected_data(tmp_path, ids[1]))
+
+
+def test_a_forked_child_reads_on_where_its_parent_stood(tmp_path):
+    make_voc(tmp_path, 5)
+    net = voc_net(tmp_path)
+    passes(net, 2)
+    child = in_child(lambda: passes(net, 4))
+    for got, want in zip(child, passes(net, 4), strict=True):
+        np.testing.assert_array_equal(got[0], want[0])
+        np.testing.assert_array_equal(got[1], want[1])
 
 
 @pytest.mark.parametrize("end", ["", "raise SystemExit(3)"])

@@ -6,6 +6,7 @@ Out:  BVLC's public names. Not here: definitions; they stand in the modules impo
 from typing import Any
 
 from . import coord_map, draw, io, net_spec
+from ._caffe import forks as _forks  # noqa: F401 - from here on forks are safe
 from ._caffe.blob import Blob
 from ._caffe.common import (
     TEST,

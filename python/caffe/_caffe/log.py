@@ -24,7 +24,7 @@ from collections.abc import Callable
 from typing import Any
 
 _SEVERITIES = ("INFO", "WARNING", "ERROR", "FATAL")
-_lock = threading.Lock()
+lock = threading.RLock()  # of the files; forks wait for it
 
 
 class _State:
@@ -102,7 +102,7 @@ def _write(level: int, text: str, where: str) -> None:
             _State.before_line()
         sys.stderr.write(line)
     if to_files:
-        with _lock:
+        with lock:
             for severity in range(level + 1):
                 _write_to_file(severity, line)
 

@@ -3,6 +3,7 @@
 In:   a 32-bit seed, or None for the system's entropy.
 Out:  RNG: raw draws, uniform, Gaussian, Bernoulli numbers and shuffles. Every call takes exactly
       as many draws from the stream as Caffe's call takes, so mixed calls stay in step.
+      Threads may share a stream: each call's draws stand together.
 Not here: the generator of the process (common.rng), fillers, dropout on the GPU (not repeatable).
 Source: BVLC util/math_functions.cpp and util/rng.hpp over Boost.Random 1.56 or newer.
 """
@@ -13,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from . import ziggurat
+from . import forks, ziggurat
 from .errors import CaffeError
 
 _BLOCK = 1 << 14  # numbers made at a time: small enough for the cache, large enough for NumPy
@@ -34,6 +35,7 @@ class RNG:
         self._source = np.random.RandomState(None if seed is None else int(seed) & _DRAW_MAX)
         self._words = np.empty(0, np.uint32)
         self._at = 0
+        self._lock = forks.brief_lock()
 
     # -- the stream ----------------------------------------------------------------------------
 
@@ -52,9 +54,10 @@ class RNG:
 
     def draw(self) -> int:
         """Return one raw draw, 0 to 2**32 - 1 (caffe_rng_rand)."""
-        word = int(self.peek(1)[0])
-        self._at += 1
-        return word
+        with self._lock:
+            word = int(self.peek(1)[0])
+            self._at += 1
+            return word
 
     def rand(self, n: int) -> int:
         """Return an integer from 0 to n - 1 as Caffe's data layers draw it: a raw draw modulo n."""
@@ -81,17 +84,18 @@ class RNG:
             raise CaffeError(f"uniform: got min {low:g}, max {high:g}, want finite numbers with a finite difference")
         flat = _flat(n, out)
         done = 0
-        while done < n:
-            words = self.peek(min(n - done, _BLOCK))
-            value = words.astype(np.float32)
-            value *= _SCALE
-            value *= width
-            value += low
-            self.skip(len(words))
-            if not value.max() < bound:
-                value = value[value < bound]
-            flat[done:done + len(value)] = value
-            done += len(value)
+        with self._lock:
+            while done < n:
+                words = self.peek(min(n - done, _BLOCK))
+                value = words.astype(np.float32)
+                value *= _SCALE
+                value *= width
+                value += low
+                self.skip(len(words))
+                if not value.max() < bound:
+                    value = value[value < bound]
+                flat[done:done + len(value)] = value
+                done += len(value)
         return flat
 
     def gaussian(self, mean: float, std: float, n: int,
@@ -105,11 +109,12 @@ class RNG:
         if not sigma > 0:
             raise CaffeError(f"gaussian: got std {sigma:g}, want std > 0 (sigma > 0)")
         flat = _flat(n, out)
-        for start in range(0, n, _BLOCK):
-            part = flat[start:start + _BLOCK]
-            ziggurat.fill_normal(self, part)
-            part *= sigma
-            part += mu
+        with self._lock:
+            for start in range(0, n, _BLOCK):
+                part = flat[start:start + _BLOCK]
+                ziggurat.fill_normal(self, part)
+                part *= sigma
+                part += mu
         return flat
 
     def bernoulli(self, p: float | np.float32, n: int) -> np.ndarray:
@@ -132,19 +137,21 @@ class RNG:
         real = np.float32 if single else np.float64
         limit = real(p) * real(_DRAW_MAX)
         whole = np.uint32(min(int(np.floor(limit)), _DRAW_MAX))
-        for start in range(0, n, _BLOCK):
-            part = flat[start:start + _BLOCK]
-            words = self.peek(len(part))
-            part[:] = words.astype(np.float32) <= limit if single else words <= whole
-            self.skip(len(part))
+        with self._lock:
+            for start in range(0, n, _BLOCK):
+                part = flat[start:start + _BLOCK]
+                words = self.peek(len(part))
+                part[:] = words.astype(np.float32) <= limit if single else words <= whole
+                self.skip(len(part))
         return flat
 
     def shuffle(self, items: Any) -> None:
         """Shuffle a list or array in place as Caffe's shuffle does (Fisher-Yates from the end)."""
-        for i in range(len(items) - 1, 0, -1):
-            j = self._uniform_int(i)
-            if i != j:
-                items[i], items[j] = _copied(items[j]), _copied(items[i])
+        with self._lock:
+            for i in range(len(items) - 1, 0, -1):
+                j = self._uniform_int(i)
+                if i != j:
+                    items[i], items[j] = _copied(items[j]), _copied(items[i])
 
     def _uniform_int(self, last: int) -> int:
         """Draw from 0 to last: Boost divides draws into equal buckets, again above them."""

@@ -20,7 +20,8 @@ _OPTIONS = {"block_size": 65536, "max_open_files": 100}  # Caffe's
 class LevelDBCursor:
     """Goes through the records of a database in the order of their keys, in a circle; see database.Cursor.
 
-    A LevelDB belongs to one process at a time: all cursors here share it.
+    A LevelDB belongs to one process at a time: all cursors here share it. The child of a fork reads by its parent's,
+    which it never closes.
 
     Args:
         path: folder of the database.
@@ -38,7 +39,7 @@ class LevelDBCursor:
         if not (Path(path) / "CURRENT").is_file():
             raise CaffeError(f"LevelDB '{path}': no such folder, or no LevelDB in it; data_param.source must be the "
                              "folder of a LevelDB database, or backend LMDB")
-        self._database = use(path, self, self._open)
+        self._database = use(path, self, self._open, parents=True)
         self._count: int | None = None
         self._begin()
 
