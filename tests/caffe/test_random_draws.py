@@ -190,3 +190,61 @@ def test_an_unshuffled_list_warns_the_other_ranks(root, tmp_path, monkeypatch, c
     (tmp_path / "net.prototxt").write_text(images(root, settings=""))
     caffe.Net(str(tmp_path / "net.prototxt"), caffe.TRAIN)
     assert "Shuffling or skipping recommended for multi-GPU" in capfd.readouterr().err
+
+
+RECURRENT_FILLERS = {
+    "xavier, uniform": 'weight_filler { type: "xavier" } bias_filler { type: "uniform" max: 0.5 }',
+    "gaussian, sparse": 'weight_filler { type: "gaussian" std: 0.1 sparse: 2 } bias_filler { type: "gaussian" }',
+    "msra, constant": 'weight_filler { type: "msra" } bias_filler { value: 0.5 }',
+    "unitball, uniform": 'weight_filler { type: "positive_unitball" } bias_filler { type: "uniform" }',
+}
+# What a uniform layer behind draws from seed 5 in genuine Caffe.
+BEHIND = {
+    ("LSTM", 1, "xavier, uniform"): [0.3383386731147766, 0.7597273588180542, 0.7427508234977722, 0.9967984557151794],
+    ("LSTM", 3, "xavier, uniform"): [0.20105388760566711, 0.25919604301452637, 0.3545789122581482, 0.102663554251194],
+    ("LSTM", 3, "gaussian, sparse"): [0.11931157112121582, 0.2999572455883026, 0.2509240508079529, 0.02288873679935932],
+    ("RNN", 1, "gaussian, sparse"): [0.17766137421131134, 0.3092308044433594, 0.5748574137687683, 0.24563102424144745],
+    ("RNN", 3, "xavier, uniform"): [0.009708312340080738, 0.08719868957996368, 0.5494635105133057, 0.1570010781288147],
+    ("RNN", 3, "gaussian, sparse"): [0.6808907389640808, 0.9033743739128113, 0.251611590385437, 0.5597754120826721],
+}
+
+
+def recurrent(kind, steps, fillers, static=False, expose=False, names=False):
+    """Return a net of two such layers, perhaps with shared parameters, and one that shows where the draws stand."""
+    states = ["h", "c"][:2 if kind == "LSTM" else 1] if expose else []
+    inputs = [("x", (steps, 2, 3)), ("cont", (steps, 2)), *([("static", (2, 4))] if static else []),
+              *((state, (1, 2, 6)) for state in states)]
+    tops = " ".join(f'top: "{name}"' for name, _ in inputs)
+    shapes = " ".join("shape { " + " ".join(f"dim: {d}" for d in dims) + " }" for _, dims in inputs)
+    text = f'layer {{ name: "in" type: "Input" {tops} input_param {{ {shapes} }} }}\n'
+    count = (3 if kind == "LSTM" else 5) + static
+    shared = " ".join(f'param {{ name: "p{i}" }}' for i in range(count)) if names else ""
+    for i in range(2):
+        bottoms = " ".join(f'bottom: "{name}"' for name, _ in inputs)
+        out = " ".join(f'top: "{name}{i}"' for name in ["y", *states])
+        text += (f'layer {{ name: "r{i}" type: "{kind}" {bottoms} {out} {shared} recurrent_param {{ num_output: 6 '
+                 f'expose_hidden: {str(expose).lower()} {fillers} }} }}\n')
+    return text + DRAWN
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "RNN"])
+def test_recurrent_layers_draw_anew_for_each_step(kind, tmp_path):
+    both([(recurrent(kind, steps, fillers, static, expose, names), caffe.TEST, 1)
+          for steps in (1, 2, 5) for fillers in RECURRENT_FILLERS.values()
+          for static, expose, names in ((False, False, False), (True, False, True), (False, True, False),
+                                        (True, True, True))], tmp_path, "u")
+
+
+@pytest.mark.parametrize(("kind", "steps", "fillers"), BEHIND)
+def test_recurrent_draws_are_recorded(kind, steps, fillers, tmp_path):
+    got = ours([(recurrent(kind, steps, RECURRENT_FILLERS[fillers]), caffe.TEST, 1)], tmp_path)["0 0 u"]
+    assert got.tolist() == BEHIND[kind, steps, fillers]
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "RNN"])
+def test_blobs_given_to_recurrent_layers_are_not_looked_at(kind, tmp_path):
+    plain = recurrent(kind, 3, RECURRENT_FILLERS["xavier, uniform"])
+    given = plain.replace("recurrent_param", "blobs { shape { dim: 1 } data: 7 } recurrent_param")
+    same = ours([(plain, caffe.TEST, 1), (given, caffe.TEST, 1)], tmp_path)
+    assert np.array_equal(same["0 0 u"], same["1 0 u"])
+    both([(given, caffe.TEST, 1)], tmp_path, "u")

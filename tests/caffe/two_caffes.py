@@ -1,7 +1,7 @@
 """Run nets in both Caffes, from one random seed, and hold every blob of every pass equal.
 
 In:   jobs: (text of a net, phase, number of passes); all run in one process, as genuine Caffe is slow to start.
-Out:  ours -> {"net pass blob": values}; both, which raises AssertionError at a difference.
+Out:  ours -> {"net pass blob": values}; both, which raises AssertionError at a difference, of any blob or of one.
 Not here: which nets.
 """
 
@@ -37,12 +37,14 @@ def ours(jobs, folder):
     return out
 
 
-def both(jobs, folder):
-    """Run the nets with this Caffe and the genuine one; all values must be equal."""
+def both(jobs, folder, blob=None):
+    """Run the nets with this Caffe and the genuine one; all values must be equal, or those of one blob."""
     got = ours(jobs, folder)
     want = run_bvlc(f"import os; os.chdir({str(folder)!r})\n" + ASK, **_questions(jobs, folder))
     assert list(got) == list(want)
     for key, value in want.items():
+        if blob is not None and key.split()[-1] != blob:
+            continue
         assert np.array_equal(got[key], value), (jobs[int(key.split()[0])], key)
 
 

@@ -14,6 +14,7 @@ class LSTMLayer(RecurrentLayer):
     """Gates i, f, o, g from x_t and cont_t h_(t-1); parameters W_xc (4 D, I), b_c, [W_xc_static], W_hc (4 D, D)."""
 
     states = ("h", "c")
+    params_of_a_step = 1  # W_hc
 
     def parameter_shapes(self):
         """Return W_xc, b_c, [W_xc_static], W_hc."""

@@ -16,6 +16,7 @@ class RNNLayer(RecurrentLayer):
     """
 
     states = ("h",)
+    params_of_a_step = 3  # W_hh, W_ho, b_o
 
     def parameter_shapes(self):
         """Return W_xh, b_h, [W_xh_static], W_hh, W_ho, b_o."""

@@ -28,6 +28,7 @@ class RecurrentLayer(Layer):
     exact_num_top = 1
     may_run_in_place = False
     states: tuple[str, ...] = ()
+    params_of_a_step = 0  # so many of the last parameters belong to the step of time
 
     # -- setup ---------------------------------------------------------------------------------
 
@@ -50,12 +51,19 @@ class RecurrentLayer(Layer):
         self.has_static = len(bottom) == self.max_num_bottom
         self.inputs = prod(bottom[0].shape[2:])
         self.static_inputs = prod(bottom[2].shape[1:]) if self.has_static else 0
-        if not self.blobs:
-            for shape in self.parameter_shapes():
-                self.blobs.append(Blob(*shape))
-                param = self.layer_param.recurrent_param
-                fill(self.blobs[-1], param.weight_filler if len(shape) == 2 else param.bias_filler)
+        self.blobs.clear()  # Caffe: blobs that the prototxt gives are not looked at. recurrent_layer.cpp
+        self.blobs.extend(self._filled(self.parameter_shapes()))
+        # Caffe: each step of the unrolled net fills its parameters before it shares those of the first. net.cpp, Init
+        for _ in range(self.timesteps - 1):
+            self._filled(self.parameter_shapes()[-self.params_of_a_step:])
         self.kept = [Blob() for _ in self.states]
+
+    def _filled(self, shapes: list[tuple[int, ...]]) -> list[Blob]:
+        """Return new parameters: weights have two axes, biases one."""
+        param, blobs = self.layer_param.recurrent_param, [Blob(*shape) for shape in shapes]
+        for blob in blobs:
+            fill(blob, param.weight_filler if len(blob.shape) == 2 else param.bias_filler)
+        return blobs
 
     def parameter_shapes(self) -> list[tuple[int, ...]]:
         """Return the shapes of the parameters, weights of two axes and biases of one, in Caffe's order."""
