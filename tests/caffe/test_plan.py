@@ -625,3 +625,45 @@ def test_bf16_is_refused_where_nothing_computes_in_it(monkeypatch):
         caffe.set_precision("bf16")
     with pytest.raises(caffe.CaffeError, match="got 'fp16', want 'fp32', 'tf32' or 'bf16'"):
         caffe.set_precision("fp16")
+
+
+IN_PLACE = {  # each was wrong, as far as a plan reads and writes memories instead of values
+    "after another part of the plan": 'type: "Scale" bottom: "c" top: "c"|type: "ReLU" bottom: "c" top: "c"',
+    "on both sides of a split": 'type: "ReLU" bottom: "c" top: "c"|type: "Power" bottom: "c" top: "p"|'
+                                'type: "Eltwise" bottom: "c" bottom: "p" top: "e"|type: "ReLU" bottom: "e" top: "e"',
+    "on one top of a split": 'type: "Split" bottom: "c" top: "a" top: "b"|type: "Power" bottom: "a" top: "a" '
+                             'power_param { shift: 1 }|type: "Eltwise" bottom: "a" bottom: "b" top: "e"',
+    "on memory seen in another shape": 'type: "Flatten" bottom: "c" top: "f"|type: "TanH" bottom: "f" top: "f"|'
+                                       'type: "InnerProduct" bottom: "f" top: "i" inner_product_param { num_output: 2 '
+                                       'weight_filler { type: "xavier" } }',
+    "on the input, which a crop shows": 'type: "Crop" bottom: "data" bottom: "data" top: "k" crop_param { axis: 2 }|'
+                                        'type: "Split" bottom: "data" top: "s"|type: "Power" bottom: "s" top: "s" '
+                                        'power_param { scale: -1 }',
+    "between convolutions": 'type: "BatchNorm" bottom: "c" top: "c"|type: "Scale" bottom: "c" top: "c" scale_param { '
+                            'bias_term: true }|type: "ELU" bottom: "c" top: "c"|type: "Convolution" bottom: "c" top: '
+                            '"d" convolution_param { num_output: 4 kernel_size: 3 weight_filler { type: "msra" } }|'
+                            'type: "LRN" bottom: "d" top: "d"|type: "ReLU" bottom: "d" top: "d"'}
+
+
+@pytest.mark.parametrize("case", IN_PLACE)
+def test_layers_in_place_write_values_of_their_own(tmp_path, device, case):
+    layers = "".join(f'layer {{ name: "l{i}" {text} }}\n' for i, text in enumerate(IN_PLACE[case].split("|")))
+    (tmp_path / "net.prototxt").write_text("force_backward: false\n" + INPUT + """
+layer { name: "c" type: "Convolution" bottom: "data" top: "c" convolution_param { num_output: 4 kernel_size: 3
+  weight_filler { type: "msra" } bias_filler { type: "uniform" min: -1 } } }""" + layers)
+    found = []
+    for plans in (False, True):
+        common.set_plans(plans)
+        caffe.set_random_seed(2)
+        net = caffe.Net(str(tmp_path / "net.prototxt"), caffe.TEST)
+        for name, blobs in net.params.items():
+            if net.layer_dict[name].type in ("BatchNorm", "Scale"):
+                for blob in blobs:
+                    blob.data[...] = 0.5 + np.random.RandomState(1).rand(*blob.shape)
+        image(net, 9, 8)
+        net.forward()
+        found.append({name: blob.data.copy() for name, blob in net.blobs.items()})
+    common.set_plans(True)
+    assert net._plan is not None
+    for name, want in found[0].items():
+        assert alike(want, found[1][name]), name

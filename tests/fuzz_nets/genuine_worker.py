@@ -8,8 +8,9 @@ import json
 import os
 import sys
 
-import caffe
 import scenario  # beside this file
+
+import caffe
 
 
 def main():

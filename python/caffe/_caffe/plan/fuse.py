@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from ..blob import Blob
 from .kinds import step_of
 from .step import Step
-from .trace import Operation
+from .trace import IN_PLACE, Operation
 
 
 class Fuser:
@@ -66,7 +66,7 @@ class Fuser:
         following = reader[last.tops[0]]
         if following.kind == "affine" and chain[0].kind in ("convolution", "affine"):
             return following
-        ends_in_memory_of_its_own = last.kind not in ("view", "crop", "slice", "relu")
+        ends_in_memory_of_its_own = last.kind not in (*IN_PLACE, "relu")
         return following if _is_plain_relu(following) and ends_in_memory_of_its_own else None
 
     def _step(self, chain: list[Operation]) -> Step:

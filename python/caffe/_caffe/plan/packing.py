@@ -28,7 +28,7 @@ mkldnn = torch.ops.mkldnn
 CAN_PACK = (torch.backends.mkldnn.is_available()
             and hasattr(mkldnn, "_reorder_convolution_weight") and hasattr(mkldnn, "_convolution_pointwise_"))
 KEPT_SIZES = 3  # of the bottom, for which ordered weights are kept
-SMALL = 1 << 10  # values of a weight, below which its order does not matter
+SMALL = 1 << 17  # products of a pass, below which calling oneDNN's packed kernels takes longer than all of them
 
 
 class Packed:
@@ -75,12 +75,14 @@ class Packed:
 
     def convolve(self, x: torch.Tensor, pad: Sequence[int], sides: Sequence[int], space: Space | None) -> torch.Tensor:
         """Convolve, in memory of `space` where the top is large."""
+        layer, weight = self._layer, None
         x = x.to(self._dtype).contiguous(memory_format=order(self._dtype))
-        if self._linear is not None:
+        is_small = self._weight.numel() * x.shape[0] * sides[0] * sides[1] < SMALL
+        if self._linear is not None and not is_small:
             return self._at_each_place(x)
-        layer = self._layer
         x, pad = padding.beforehand(x, pad, layer.stride, layer.dilation)
-        weight = self._ordered(x, pad)
+        if CAN_PACK and common.on_host() and not is_small:
+            weight = self._ordered(x, pad)
         if weight is None:
             geometry = layer.stride, pad, layer.dilation, False, [0, 0], layer.group
             return (autotune.convolution(layer, x, self._weight, self._bias, *geometry) if x.is_cuda
@@ -99,8 +101,6 @@ class Packed:
 
     def _ordered(self, x: torch.Tensor, pad: Sequence[int]) -> torch.Tensor | None:
         """Return the weight ordered for a bottom of this size, or None where it is used as it is."""
-        if not CAN_PACK or not common.on_host() or self._weight.numel() < SMALL:
-            return None
         key = (*x.shape, *pad)
         if key not in self._by_size:
             self._by_size[key] = None

@@ -150,8 +150,9 @@ class Plan:
 
     def _fit_memories(self, followed: Trace) -> None:
         """Find the memories that the pass writes; those of outputs and sources are always written."""
-        # a source's value is read from the net's memory, so whoever holds it too is written before that changes
-        endings = sorted(followed.endings, key=lambda ending: ending.value not in followed.sources)
+        # what stands in a source's memory is written before that memory is
+        fleeting = followed.in_memory_of_sources()
+        endings = sorted(followed.endings, key=lambda ending: ending.value not in fleeting)
         self._endings = [(ending.value, ending.blob._data, ending.blob) for ending in endings]
         seen = {id(self._blobs[i]._data) for i in self._wiring.output_ids}
         seen.update(id(blob._data) for blob in followed.sources.values())

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 
 VIEW = "view"  # the kind of an operation that shows a value in another shape
+IN_PLACE = (VIEW, "crop", "slice")  # kinds whose tops stand in the memory of the first bottom
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +61,14 @@ class Trace:
     sources: dict[int, Blob] = field(default_factory=dict)  # by value
     endings: list[Ending] = field(default_factory=list)  # of the memories that layers with bottoms write
     losses: list[tuple[int, Blob]] = field(default_factory=list)  # a value, and the blob whose diff is its weight
+
+    def in_memory_of_sources(self) -> set[int]:
+        """Return the values that may stand in the memory of a source, where they are lost when it is overwritten."""
+        found = set(self.sources)
+        for operation in self.operations:
+            if operation.kind in IN_PLACE and operation.bottoms[0] in found:
+                found.update(operation.tops)
+        return found
 
 
 def signature(nodes: Sequence[Node], blobs: Sequence[Blob]) -> tuple:
