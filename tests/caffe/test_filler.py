@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import random
+
 import numpy as np
 import pytest
+from bvlc import run_bvlc
 from google.protobuf import text_format
 
+import caffe
 from caffe._caffe import common
 from caffe._caffe.blob import Blob
 from caffe._caffe.errors import CaffeError
@@ -43,6 +47,48 @@ def test_oracle_weights_of_a_net_in_order(theirs):
            filled((5, 64), 'type: "xavier"'), filled((5,), "")]
     for i, value in enumerate(got):
         np.testing.assert_array_equal(record_rng.shorten(value), theirs[f"layers/{i}"])
+
+
+LIVE = """
+for seed, text in enumerate(inp["texts"]):
+    with open("net.prototxt", "w") as file:
+        file.write(str(text))
+    caffe.set_random_seed(seed)
+    net = caffe.Net("net.prototxt", caffe.TRAIN)
+    net.forward()
+    for name in net.blobs:
+        out["%d %s" % (seed, name)] = net.blobs[name].data.copy()
+"""
+
+
+def random_filler(rng):
+    """Return a shape and a filler's text; odd lengths, at times a large blob or one of one value."""
+    norm = rng.choice(["", "variance_norm: FAN_OUT", "variance_norm: AVERAGE"])
+    shape = [rng.choice([1, 2, 3, 5, 7, 11, 17]) for _ in range(rng.randrange(1, 5))]
+    if rng.random() < 0.15:
+        shape = [rng.choice([1009, 4099]), rng.choice([31, 67])]
+    kind = rng.choice([
+        f'type: "uniform" min: {-rng.random()} max: {rng.random()}', f'type: "gaussian" std: {rng.random()}',
+        f'type: "gaussian" mean: {rng.gauss(0, 1)} std: 1e-{rng.randrange(4)}', f'type: "xavier" {norm}',
+        f'type: "gaussian" sparse: {rng.randrange(shape[0] + 1)}', f'type: "msra" {norm}', 'type: "positive_unitball"',
+        f'value: {rng.random()}'])
+    return shape, kind
+
+
+def test_random_fillers_in_a_row_are_genuine_caffes(tmp_path, monkeypatch):
+    rng = random.Random(1)
+    nets = [[random_filler(rng) for _ in range(8)] for _ in range(25)]
+    texts = ["\n".join(f'layer {{ name: "d{i}" type: "DummyData" top: "d{i}" dummy_data_param {{ shape {{ '
+                       f'{" ".join(f"dim: {n}" for n in shape)} }} data_filler {{ {kind} }} }} }}'
+                       for i, (shape, kind) in enumerate(net)) for net in nets]
+    want = run_bvlc(LIVE, texts=np.array(texts))
+    got = {}
+    monkeypatch.chdir(tmp_path)
+    exec(LIVE, {"caffe": caffe, "inp": {"texts": texts}, "out": got})
+    assert list(got) == list(want)
+    for key, values in want.items():
+        seed, name = key.split()
+        assert got[key].tobytes() == values.tobytes(), (key, nets[int(seed)][int(name[1:])])
 
 
 def test_gaussian_sparse_keeps_the_expected_number():

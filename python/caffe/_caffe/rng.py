@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from . import forks, ziggurat
+from . import forks, mt19937, ziggurat
 from .errors import CaffeError
 
-_BLOCK = 1 << 14  # numbers made at a time: small enough for the cache, large enough for NumPy
+_BLOCK = 1 << 16  # numbers made at a time: small enough for the cache, large enough for NumPy
 _REFILL = 1024
 _SCALE = np.float32(2.0**-32)
 _DRAW_MAX = 2**32 - 1
@@ -31,22 +31,29 @@ class RNG:
     """
 
     def __init__(self, seed: int | None = None) -> None:
-        # Caffe: boost::mt19937(seed) is NumPy's legacy seeding of the same generator.
-        self._source = np.random.RandomState(None if seed is None else int(seed) & _DRAW_MAX)
-        self._words = np.empty(0, np.uint32)
+        self._source = mt19937.source(seed)
+        self._memory = self._words = np.empty(0, np.uint32)  # drawn; those before _at are taken
         self._at = 0
         self._lock = forks.brief_lock()
+        self._normal = ziggurat.Normal()
 
     # -- the stream ----------------------------------------------------------------------------
 
     def peek(self, n: int) -> np.ndarray:
-        """Return the next n draws, (n,) uint32, without taking them."""
-        have = len(self._words) - self._at
-        if have < n:
-            fresh = self._source.randint(0, 2**32, size=max(n - have, _REFILL), dtype=np.uint32)
-            self._words = np.concatenate([self._words[self._at:], fresh]) if have else fresh
-            self._at = 0
+        """Return the next n draws, (n,) uint32, without taking them; they stay in place until the next call."""
+        if self._at + n > len(self._words):
+            self._draw_more(n)
         return self._words[self._at:self._at + n]
+
+    def _draw_more(self, n: int) -> None:
+        """Draw on, until at least n draws are there to be taken."""
+        rest = self._words[self._at:]
+        start = len(rest) + len(rest) % 2  # an even place: sources fill pairs
+        length = start + max(n - len(rest), _REFILL) // 2 * 2 + 2
+        memory = self._memory if len(self._memory) >= length else np.empty(length, np.uint32)
+        memory[start - len(rest):start] = rest
+        self._source.draw(memory[start:length])
+        self._memory, self._words, self._at = memory, memory[:length], start - len(rest)
 
     def skip(self, n: int) -> None:
         """Take the next n draws that `peek` showed."""
@@ -87,14 +94,16 @@ class RNG:
         with self._lock:
             while done < n:
                 words = self.peek(min(n - done, _BLOCK))
-                value = words.astype(np.float32)
+                value = flat[done:done + len(words)]
+                np.copyto(value, words)
                 value *= _SCALE
                 value *= width
                 value += low
                 self.skip(len(words))
                 if not value.max() < bound:
-                    value = value[value < bound]
-                flat[done:done + len(value)] = value
+                    kept = value[value < bound]
+                    value = flat[done:done + len(kept)]
+                    value[:] = kept
                 done += len(value)
         return flat
 
@@ -110,11 +119,7 @@ class RNG:
             raise CaffeError(f"gaussian: got std {sigma:g}, want std > 0 (sigma > 0)")
         flat = _flat(n, out)
         with self._lock:
-            for start in range(0, n, _BLOCK):
-                part = flat[start:start + _BLOCK]
-                ziggurat.fill_normal(self, part)
-                part *= sigma
-                part += mu
+            self._normal.fill(self, flat, mu, sigma)
         return flat
 
     def bernoulli(self, p: float | np.float32, n: int) -> np.ndarray:
