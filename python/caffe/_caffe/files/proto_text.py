@@ -7,6 +7,7 @@ Not here: binary files (caffemodel.py), building anything.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
 import re
@@ -17,6 +18,7 @@ from google.protobuf.message import Message
 
 from ..errors import ProtoError
 from . import proto_pool
+from .plain_text import read_plain
 from .proto_pool import MESSAGES
 from .upgrade_proto import upgrade_net, upgrade_snapshot_prefix, upgrade_solver
 from .wire import sniff
@@ -64,12 +66,16 @@ def parse_text(text: str, message: M, source: str = "text") -> M:
         ProtoError: with source, line number and, for an unknown name, the nearest known one.
     """
     text = text.removeprefix("\ufeff")
-    try:
-        text_format.Parse(text, message)
-    except text_format.ParseError as error:
-        raise ProtoError(_explain(error, text, message, source)) from None
-    missing = message.FindInitializationErrors()  # type: ignore[attr-defined]  # not in the stubs
-    if missing:  # Caffe: the C++ parser refuses this, Python's does not
+    plain = read_plain(text, type(message))
+    if plain is not None:
+        message.CopyFrom(plain)
+    else:
+        try:
+            text_format.Parse(text, message)
+        except text_format.ParseError as error:
+            raise ProtoError(_explain(error, text, message, source)) from None
+    if not message.IsInitialized():  # Caffe: the C++ parser refuses this, Python's does not
+        missing = message.FindInitializationErrors()  # type: ignore[attr-defined]  # not in the stubs
         raise ProtoError(f"{source}: {message.DESCRIPTOR.name} is missing required fields: "
                          + ", ".join(missing))
     return message
@@ -81,7 +87,10 @@ def _decode(data: bytes, name: str, kind: str) -> str:
     if binary or _CONTROL.search(data):
         raise ProtoError(f"{name}: this is {binary or 'a binary file'}; want the text of a {kind} "
                          "(a .prototxt); weights go in the argument for weights")
-    lines = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    data = data.removeprefix(b"\xef\xbb\xbf")
+    with contextlib.suppress(UnicodeDecodeError):
+        return data.decode("utf-8")
+    lines = data.split(b"\n")
     for number, line in enumerate(lines, start=1):
         try:
             line.decode("utf-8")
