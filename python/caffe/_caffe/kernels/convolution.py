@@ -30,8 +30,8 @@ class Convolution(NamedTuple):
 
     @property
     def is_pixel(self) -> bool:
-        """Whether each pixel is a window of its own."""
-        return [*self.kernel, *self.pad, *self.stride] == [1, 1, 0, 0, 1, 1]
+        """Whether each window is a pixel of the bottom."""
+        return [*self.kernel, *self.pad] == [1, 1, 0, 0]
 
     @property
     def geometry(self) -> tuple[Any, ...]:

@@ -16,7 +16,7 @@ from . import bf16
 from .convolution import Convolution, Way
 from .scratch import Scratch, in_type
 
-SMALL = 1 << 23  # multiplications up to which setting up a convolution kernel takes longer than they do
+LARGE = 1 << 22  # values of a weight, from which torch's kernel takes longer to order it than the columns take
 PART = 256  # outputs whose products are made in bf16 at a time
 
 
@@ -24,29 +24,30 @@ class Matmul(Way):
     """One product of the weight with all windows."""
 
     def serves(self, operation, conv, weight, x, y):
-        """Whether bottom and top are matrices, and the weight is large or all is small."""
-        pixels = y.numel() // y.shape[1]
-        pays = weight.shape[0] >= pixels  # the weight is larger than all windows together
-        if conv.is_pixel:
-            pays = pays or weight.numel() * pixels <= SMALL
-        return pays and conv.group == 1 and _is_matrix(x) and _is_matrix(y)
+        """Whether bottom and top are matrices, and a window is a pixel or the weight outweighs all windows."""
+        if conv.group > 1 or not (_is_matrix(x) and _is_matrix(y)):
+            return False
+        is_heavy = operation == "add_weight_gradient" or weight.numel() >= LARGE
+        return conv.is_pixel or is_heavy and weight.shape[0] >= y.numel() // y.shape[1]
 
     def convolve(self, conv, x, weight, bias, out):
         """Write the product of the weight and the windows."""
-        with in_type(out, x.dtype) as y:
+        with Scratch() as scratch, in_type(out, x.dtype) as y:
+            windows = _windows(scratch, conv, x, y)
             if bias is None:
-                torch.mm(weight.flatten(1), _windows(conv, x), out=_matrix(y))
+                torch.mm(weight.flatten(1), windows, out=_matrix(y))
             else:
-                torch.addmm(bias.unsqueeze(1), weight.flatten(1), _windows(conv, x), out=_matrix(y))
+                torch.addmm(bias.unsqueeze(1), weight.flatten(1), windows, out=_matrix(y))
 
     def add_weight_gradient(self, conv, dy, x, out):
         """Add the product of the top's gradient and the windows; in bf16, so is each product."""
-        top, windows, out = _matrix(dy), _windows(conv, x).t(), out.view(out.shape[0], -1)
-        if dy.dtype == out.dtype:
-            out.addmm_(top, windows)
-            return
-        windows = windows.contiguous()
+        top, out = _matrix(dy), out.view(out.shape[0], -1)
         with Scratch() as scratch:
+            windows = _windows(scratch, conv, x, dy).t()
+            if dy.dtype == out.dtype:
+                out.addmm_(top, windows)
+                return
+            windows = windows.contiguous()
             product = scratch.take((min(PART, len(out)), out.shape[1]), dy.dtype)
             for some, sums in zip(top.split(PART), out.split(PART), strict=True):
                 bf16.add(torch.mm(some, windows, out=product[:len(some)]), sums)
@@ -54,8 +55,7 @@ class Matmul(Way):
     def data_gradient(self, conv, dy, weight, out):
         """Write the product of the weight and the top's gradient, added up where windows overlap."""
         if conv.is_pixel:
-            with in_type(out, dy.dtype) as dx:
-                torch.mm(weight.flatten(1).t(), _matrix(dy), out=_matrix(dx))
+            _pixel_gradient(conv, dy, weight, out)
             return
         windows = torch.mm(weight.flatten(1).t(), _matrix(dy))
         n = dy.shape[0]
@@ -64,11 +64,40 @@ class Matmul(Way):
                                         conv.stride))
 
 
-def _windows(conv: Convolution, x: torch.Tensor) -> torch.Tensor:
+def _windows(scratch: Scratch, conv: Convolution, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     """Return (C kh kw, windows): what each window covers."""
     if conv.is_pixel:
+        if max(conv.stride) > 1:
+            x = _seen_pixels(conv, x).contiguous(memory_format=torch.channels_last)
         return _matrix(x)
-    return torch.ops.aten.im2col(x, conv.kernel, conv.dilation, conv.pad, conv.stride).transpose(0, 1).flatten(1)
+    n, c, height, width = x.shape
+    (above, left), (down, across) = conv.pad, conv.stride
+    padded = scratch.take((c, n, height + 2 * above, width + 2 * left), x.dtype).zero_()
+    padded[:, :, above:above + height, left:left + width].copy_(x.transpose(0, 1))
+    channel, item, row, column = padded.stride()
+    windows = scratch.take((c, *conv.kernel, n, *y.shape[2:]), x.dtype)
+    windows.copy_(padded.as_strided(windows.shape, (channel, conv.dilation[0] * row, conv.dilation[1] * column, item,
+                                                    down * row, across * column)))
+    return windows.flatten(0, 2).flatten(1)
+
+
+def _pixel_gradient(conv: Convolution, dy: torch.Tensor, weight: torch.Tensor, out: torch.Tensor) -> None:
+    """Write the gradient of x, one product, into `out`; pixels that no window sees get 0."""
+    weight = weight.flatten(1).t()
+    if max(conv.stride) == 1:
+        with in_type(out, dy.dtype) as dx:
+            torch.mm(weight, _matrix(dy), out=_matrix(dx))
+        return
+    out.zero_()
+    n, _, height, width = dy.shape
+    with Scratch() as scratch:
+        dx = scratch.take((n, height, width, len(weight)), dy.dtype).permute(0, 3, 1, 2)
+        torch.mm(weight, _matrix(dy), out=_matrix(dx))
+        _seen_pixels(conv, out).copy_(dx)
+
+
+def _seen_pixels(conv: Convolution, x: torch.Tensor) -> torch.Tensor:
+    return x[:, :, ::conv.stride[0], ::conv.stride[1]]
 
 
 def _is_matrix(tensor: torch.Tensor) -> bool:

@@ -11,20 +11,27 @@ makes, at each point, summed over tiles, and transformed back.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import torch
 
 from .. import bf16
-from ..convolution import Way
+from ..convolution import Convolution, Way
 from ..scratch import Scratch
 from .rows import seen_by
-from .tiles import LEAST, TiledWeight, take_points, values_at_points, weight_at_points
+from .tiles import LEAST, TiledWeight, block_rows, take_points, values_at_points, weight_at_points, write_top
 from .tiles import serves as tiles_serve
 from .tilings import Tiling, tiling_for
 
-FEW = 1024  # places of a top, below which transforming the weight takes longer than the products saved
+FEW = 1024  # places of a top, below which transforming the weight takes longer than the products saved, in bf16
 NOTHING = ((0, 0), (0, 0))
+# What a value at a point costs, in multiplications of a matrix product; measured in float32 on one core.
+OF_WEIGHT, OF_BOTTOM, OF_TOP = 25, 60, 45
+ORDERING = 180  # what torch's kernel spends on ordering a weight's 9 values, in the same unit
+WORTH = 0.9  # of what torch's kernel takes, above which nothing is gained when the caches are busy
+FULL = 64  # tiles, below which a product takes longer than its multiplications
+SLICE = 64  # outputs whose weights are used before the next ones are transformed: they stay in the cache
 
 
 class Winograd(Way):
@@ -33,32 +40,30 @@ class Winograd(Way):
     takes_float32 = True
 
     def serves(self, operation, conv, weight, x, y):
-        """Whether the kernel is 3 x 3 over many channels and a large top."""
-        places = y.shape[2] * y.shape[3]
-        return (weight.shape[2:] == (3, 3) and places >= FEW and weight.numel() * places >= 9 * LEAST
-                and tiles_serve(weight, conv.dtype) and conv.is_plain and max(conv.pad) <= 2
+        """Whether the kernel is 3 x 3 over many channels, and tiles take less time than torch's kernel."""
+        return (weight.shape[2:] == (3, 3) and tiles_serve(weight, conv.dtype) and conv.is_plain and max(conv.pad) <= 2
                 and weight.is_contiguous() and all(
                     tensor.dtype == torch.float32 and tensor.is_contiguous(memory_format=torch.channels_last)
-                    for tensor in (x, y)))
+                    for tensor in (x, y))
+                and _best_tiling(*weight.shape[:2], y.shape[0], *y.shape[2:], conv.dtype) is not None)
 
     def convolve(self, conv, x, weight, bias, out):
         """Write the convolution of x into `out`."""
         bias = None if bias is None else bias.to(conv.dtype)
-        with Scratch() as scratch:
-            by_point = _at_points(scratch, weight, conv.dtype)
-            tiled = TiledWeight(tiling_for(3, conv.dtype), by_point.transpose(1, 2))
-            tiled.convolve(x, _zeros(conv.pad), bias, False, out)
+        _convolve(_tiling(conv, weight, out), x, weight, _zeros(conv.pad), bias, False, out, conv.dtype)
 
     def data_gradient(self, conv, dy, weight, out):
         """Write the gradient of x into `out`: the convolution of dy with the flipped weight."""
-        with Scratch() as scratch:
-            tiled = TiledWeight(tiling_for(3, conv.dtype), _at_points(scratch, weight.flip(2, 3), conv.dtype))
-            tiled.convolve(dy, _zeros([2 - pad for pad in conv.pad]), None, False, out)
+        around = _zeros([2 - pad for pad in conv.pad])
+        _convolve(_tiling(conv, weight, dy), dy, weight, around, None, True, out, conv.dtype)
 
     def add_weight_gradient(self, conv, dy, x, out):
         """Add the gradient of the weight to `out`, block of tiles by block of tiles at the points."""
         k, c = out.shape[:2]
-        tiling = tiling_for(3, conv.dtype)
+        tiling = _tiling(conv, out, dy)
+        if _is_one_block(tiling, dy):
+            _add_in_slices(tiling, x, dy, _zeros(conv.pad), conv.dtype, out)
+            return
         with Scratch() as scratch:
             at_each = scratch.take((tiling.points, k, c), torch.float32).zero_()
             tall, across = tiling.tile[0], tiling.tiles(*dy.shape[2:])[1]
@@ -67,8 +72,64 @@ class Winograd(Way):
                 for begin in range(0, top.shape[0], tall * down):
                     rows = min(down, tiling.tiles(top.shape[0] - begin, 1)[0])
                     _add_block(tiling, item, top, _zeros(conv.pad), begin, rows, conv.dtype, at_each)
-            # A product of the other order, with few columns, takes twice as long.
-            out.view(-1, 9).add_(torch.mm(tiling.parts[0].to_weight.t(), at_each.view(tiling.points, -1)).t())
+            _add_from_points(tiling, at_each, out)
+
+
+def _convolve(tiling: Tiling, x: torch.Tensor, weight: torch.Tensor, around: Sequence[tuple[int, int]],
+              bias: torch.Tensor | None, turned: bool, out: torch.Tensor, dtype: torch.dtype) -> None:
+    """Convolve with the weight, or, turned, with the flipped one from its outputs to its channels."""
+    k, c = weight.shape[:2]
+    if _is_one_block(tiling, out):
+        _convolve_in_slices(tiling, x, weight, around, bias, turned, out, dtype)
+        return
+    with Scratch() as scratch:
+        by_point = scratch.take((tiling.points, k, c), dtype)
+        weight_at_points(tiling, weight, by_point, flipped=turned)
+        by_point = by_point if turned else by_point.transpose(1, 2)
+        TiledWeight(tiling, by_point).convolve(x, around, bias, False, out)
+
+
+def _convolve_in_slices(tiling: Tiling, x: torch.Tensor, weight: torch.Tensor, around: Sequence[tuple[int, int]],
+                        bias: torch.Tensor | None, turned: bool, out: torch.Tensor, dtype: torch.dtype) -> None:
+    """Convolve one block of tiles, some channels of `out` after others."""
+    top = out.permute(0, 2, 3, 1)[0]
+    down, across = tiling.tiles(*top.shape[:2])
+    with Scratch() as scratch:
+        values = values_at_points(scratch, tiling, x.permute(0, 2, 3, 1)[0], around, 0, down, across, dtype)
+        for begin in range(0, top.shape[2], SLICE):
+            some = slice(begin, min(begin + SLICE, top.shape[2]))
+            taps = weight[:, some].contiguous() if turned else weight[some]
+            with Scratch() as inner:
+                by_point = inner.take((tiling.points, *taps.shape[:2]), dtype)
+                weight_at_points(tiling, taps, by_point, flipped=turned)
+                products = inner.take((tiling.points, down * across, some.stop - some.start), dtype)
+                torch.bmm(values, by_point if turned else by_point.transpose(1, 2), out=products)
+                write_top(tiling, products, None if bias is None else bias[some], False, top[:, :, some])
+
+
+def _add_in_slices(tiling: Tiling, x: torch.Tensor, dy: torch.Tensor, around: Sequence[tuple[int, int]],
+                   dtype: torch.dtype, out: torch.Tensor) -> None:
+    """Add the weight gradient of one block of tiles, some outputs after others."""
+    k = out.shape[0]
+    down, across = tiling.tiles(*dy.shape[2:])
+    with Scratch() as scratch:
+        values = values_at_points(scratch, tiling, x.permute(0, 2, 3, 1)[0], around, 0, down, across, dtype)
+        tops = _from_top(scratch, tiling, dy.permute(0, 2, 3, 1)[0], 0, down, across, dtype)
+        for begin, some in zip(range(0, k, SLICE), out.split(SLICE), strict=True):
+            with Scratch() as inner:
+                at_each = inner.take((tiling.points, *some.shape[:2]), dtype)
+                torch.bmm(tops[:, :, begin:begin + SLICE].transpose(1, 2), values, out=at_each)
+                _add_from_points(tiling, at_each.float(), some)
+
+
+def _add_from_points(tiling: Tiling, at_each: torch.Tensor, out: torch.Tensor) -> None:
+    """Add what is at the points (points, K, C), float32, to a weight gradient (K, C, 3, 3)."""
+    # A product of the other order, with few columns, takes twice as long.
+    out.view(-1, 9).add_(torch.mm(tiling.parts[0].to_weight.t(), at_each.view(tiling.points, -1)).t())
+
+
+def _is_one_block(tiling: Tiling, y: torch.Tensor) -> bool:
+    return y.shape[0] == 1 and y.shape[2] <= block_rows(tiling, y.shape[3])
 
 
 def _add_block(tiling: Tiling, x: torch.Tensor, dy: torch.Tensor, around: Sequence[tuple[int, int]], begin: int,
@@ -98,11 +159,24 @@ def _from_top(scratch: Scratch, tiling: Tiling, dy: torch.Tensor, begin: int, do
     return made
 
 
-def _at_points(scratch: Scratch, weight: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    tiling = tiling_for(3, dtype)
-    out = scratch.take((tiling.points, *weight.shape[:2]), dtype)
-    weight_at_points(tiling, weight, out)
-    return out
+def _tiling(conv: Convolution, weight: torch.Tensor, y: torch.Tensor) -> Tiling:
+    """Return the tiling that takes least time, or any where none serves."""
+    return _best_tiling(*weight.shape[:2], y.shape[0], *y.shape[2:], conv.dtype) or tiling_for(3, conv.dtype)
+
+
+@functools.lru_cache(1024)
+def _best_tiling(k: int, c: int, items: int, height: int, width: int, dtype: torch.dtype) -> Tiling | None:
+    """Return the tiling that takes least time, None where torch's kernel does."""
+    if dtype == torch.bfloat16:
+        return tiling_for(3, dtype) if height * width >= FEW and k * c * height * width >= LEAST else None
+    best, least = None, WORTH * (9 * items * height * width + ORDERING) * k * c
+    for tiling in (tiling_for(3, dtype), tiling_for(3, dtype, small=True)):
+        down, across = tiling.tiles(height, width)
+        n = items * down * across
+        cost = tiling.points * (k * c * (max(n, (n + FULL) / 2) + OF_WEIGHT) + n * (c * OF_BOTTOM + k * OF_TOP))
+        if cost < least:
+            best, least = tiling, cost
+    return best
 
 
 def _zeros(pad: Sequence[int]) -> tuple[tuple[int, int], ...]:

@@ -19,7 +19,6 @@ from ..scratch import Scratch
 from .rows import Around, finish, seen_by
 from .tilings import TILINGS, Part, Tiling, tiling_for
 
-AT_ONCE = {torch.float32: 256, torch.bfloat16: 384}  # tiles: what they see and make fits into the caches
 CHANNELS = {3: 64, 7: 128}  # of bottom and top, by the kernel's side: from which the products outweigh the transforms
 BOTH = {torch.float32: 1 << 12, torch.bfloat16: 1 << 13}  # the same of their product
 LARGE = 1 << 16  # channels in times out, from which the usual kernel takes longer: it orders the weight first
@@ -78,8 +77,7 @@ class TiledWeight:
             relu: whether what is negative becomes 0.
             out: (N, num_output, H + rows - kh + 1, W + columns - kw + 1), channels last, of any type.
         """
-        across = self._tiling.tiles(1, out.shape[3])[1]
-        step = self._tiling.tile[0] * -(-AT_ONCE[self._dtype] // across)
+        step = block_rows(self._tiling, out.shape[3])
         for item, top in zip(x.permute(0, 2, 3, 1), out.permute(0, 2, 3, 1), strict=True):
             for begin in range(0, top.shape[0], step):
                 self._block(item, around, bias, relu, begin, top[begin:begin + step])
@@ -87,16 +85,13 @@ class TiledWeight:
     def _block(self, x: torch.Tensor, around: Around, bias: torch.Tensor | None, relu: bool, begin: int,
                out: torch.Tensor) -> None:
         """Compute rows of the top from `begin` on. Here x is (H, W, C), and out (rows, W, num_output)."""
-        tiling, k, dtype = self._tiling, self._num_output, self._dtype
-        down, across = tiling.tiles(*out.shape[:2])
+        down, across = self._tiling.tiles(*out.shape[:2])
         with Scratch() as scratch:
-            values = values_at_points(scratch, tiling, x, around, begin, down, across, dtype)
-            products = scratch.take((tiling.points, down * across, k), dtype)
+            values = values_at_points(scratch, self._tiling, x, around, begin, down, across, self._dtype)
+            products = scratch.take((self._tiling.points, down * across, self._num_output), self._dtype)
             self._multiply(values, products)
             scratch.give_back(values)
-            sums = scratch.take((*tiling.tile, down, across, k), dtype)
-            torch.mm(tiling.to_top, products.view(tiling.points, -1), out=sums.view(len(tiling.to_top), -1))
-            finish(sums.permute(2, 0, 3, 1, 4), bias, relu, products.flatten(), out)
+            write_top(self._tiling, products, bias, relu, out)
 
     def _multiply(self, values: torch.Tensor, out: torch.Tensor) -> None:
         """Write the products at each point, of values (points, tiles, C), into out (points, tiles, num_output)."""
@@ -130,8 +125,29 @@ class PackedWeight(TiledWeight):
             product.copy_(torch.ops.mkldnn._linear_pointwise(value, weight, None, "none", [], ""))
 
 
-def weight_at_points(tiling: Tiling, weight: torch.Tensor, out: torch.Tensor) -> None:
-    """Transform a weight (num_output, C, kh, kw), float32, into out (points, num_output, C)."""
+def block_rows(tiling: Tiling, width: int) -> int:
+    """Return how many rows of a top of this width are computed at a time."""
+    return tiling.tile[0] * -(-tiling.at_once // tiling.tiles(1, width)[1])
+
+
+def write_top(tiling: Tiling, products: torch.Tensor, bias: torch.Tensor | None, relu: bool, out: torch.Tensor) -> None:
+    """Write products (points, tiles, num_output), which are lost, as rows of the top (rows, W, num_output)."""
+    down, across = tiling.tiles(*out.shape[:2])
+    with Scratch() as scratch:
+        sums = scratch.take((*tiling.tile, down, across, out.shape[2]), products.dtype)
+        torch.mm(tiling.to_top, products.view(tiling.points, -1), out=sums.view(len(tiling.to_top), -1))
+        finish(sums.permute(2, 0, 3, 1, 4), bias, relu, products.flatten(), out)
+
+
+def weight_at_points(tiling: Tiling, weight: torch.Tensor, out: torch.Tensor, flipped: bool = False) -> None:
+    """Transform a weight (num_output, C, kh, kw), float32, or turned around, into out (points, num_output, C)."""
+    transform = tiling.parts[0].to_weight
+    in_one = len(tiling.parts) == 1 and tiling.folded == 1
+    if in_one and out.dtype == torch.float32 and out.is_contiguous() and weight.is_contiguous():
+        torch.mm(transform.flip(1) if flipped else transform, weight.view(-1, transform.shape[1]).t(),
+                 out=out.view(tiling.points, -1))
+        return
+    weight = weight.flip(2, 3) if flipped else weight
     for part in tiling.parts:
         for some, values in transformed(tiling, part, weight):
             out[part.points, some].copy_(values)

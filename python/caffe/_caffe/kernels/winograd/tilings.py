@@ -23,15 +23,18 @@ import torch
 from .cook_toom import transforms
 
 FIVE, FOUR = "-1 -1/4 1/2 3/2", "0 1 -1"  # and infinity
+SIX = "0 3/4 -3/4 3/2 -3/2"
 Axis = tuple[int, tuple[tuple[int, str], ...]]  # places that a tile makes; taps and points of the parts of the kernel
 _FOLDED: Axis = 1, ((1, ""),)  # the rows that a place sees count as channels; one point: a row is its own value
 _TWO: Axis = 2, ((4, FIVE), (3, FOUR))
 TILINGS: dict[tuple[int, torch.dtype], tuple[Axis, Axis]] = {  # by kernel's side and type: down, across
-    (3, torch.float32): ((4, ((3, "0 3/4 -3/4 3/2 -3/2"),)),) * 2,
+    (3, torch.float32): ((4, ((3, SIX),)),) * 2,
     (3, torch.bfloat16): ((3, ((3, FIVE),)),) * 2,
     (7, torch.float32): (_FOLDED, (2, ((7, "0 1 -1 2 -2 1/2 -1/2"),))),
     (7, torch.bfloat16): (_TWO, _TWO),
 }
+AT_ONCE = {torch.float32: 256, torch.bfloat16: 384}  # tiles: what they see and make fits into the caches
+SMALL = {(3, torch.float32): ((2, ((3, FOUR),)),) * 2}  # fewer points: for small planes
 
 
 class Part(NamedTuple):
@@ -51,6 +54,7 @@ class Tiling(NamedTuple):
     kernel: int
     folded: int  # rows of the kernel that count as channels
     tile: tuple[int, int]  # rows, columns
+    at_once: int  # tiles of a block
     points: int
     parts: tuple[Part, ...]
     to_top: torch.Tensor  # (rows times columns of a tile, points)
@@ -61,9 +65,9 @@ class Tiling(NamedTuple):
 
 
 @functools.cache
-def tiling_for(kernel: int, dtype: torch.dtype) -> Tiling:
-    """Return the tiling of a kernel of this side, with transforms in this type."""
-    (tall, down), (wide, across) = TILINGS[kernel, dtype]
+def tiling_for(kernel: int, dtype: torch.dtype, small: bool = False) -> Tiling:
+    """Return the tiling of a kernel of this side, with transforms in this type; small: with small tiles."""
+    (tall, down), (wide, across) = (SMALL if small else TILINGS)[kernel, dtype]
     parts, tops, points = [], [], 0
     folded = kernel // sum(taps for taps, _ in down)
     for rows, *of_rows in _segments(down):
@@ -74,7 +78,8 @@ def tiling_for(kernel: int, dtype: torch.dtype) -> Tiling:
                               bottom.to(dtype)))
             tops.append(top)
             points += len(weight)
-    return Tiling(kernel, folded, (tall, wide), points, tuple(parts), torch.cat(tops, 1).to(dtype))
+    at_once = AT_ONCE[dtype] * (2 if small else 1)
+    return Tiling(kernel, folded, (tall, wide), at_once, points, tuple(parts), torch.cat(tops, 1).to(dtype))
 
 
 def _segments(axis: tuple[tuple[int, str], ...]) -> Iterator[tuple[slice, torch.Tensor, torch.Tensor, torch.Tensor]]:
