@@ -178,6 +178,25 @@ class Blob:
         """Gradient on the compute device, to read and write."""
         return self._edit(self._diff)
 
+    def read_data_as(self, shape: tuple[int, ...]) -> torch.Tensor:
+        """Values from the first of the memory on, in another shape than the blob's, to read."""
+        return self.read_data() if shape == self._shape else self._seen_as(self._data.read(), shape)
+
+    def edit_data_as(self, shape: tuple[int, ...]) -> torch.Tensor:
+        """Values from the first of the memory on, in another shape than the blob's, to read and write."""
+        return self.edit_data() if shape == self._shape else self._seen_as(self._data.edit(), shape)
+
+    def edit_diff_as(self, shape: tuple[int, ...]) -> torch.Tensor:
+        """Gradient from the first of the memory on, in another shape than the blob's, to read and write."""
+        return self.edit_diff() if shape == self._shape else self._seen_as(self._diff.edit(), shape)
+
+    def _seen_as(self, flat: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+        count = math.prod(shape)
+        if count > len(flat):  # DEVIATION D41: Caffe reads and writes beyond the memory here.
+            raise NetError(f"its memory holds {len(flat)} values, {shape} takes {count}; give the layer a blob of that "
+                           "size, or write the values into its own: blob.data[...] = array")
+        return flat[:count].view(shape)
+
     def allow_channels_last(self) -> None:
         """Let values stand with channels last on the CPU: all layers at this blob take any strides."""
         self._may_be_pixels = True

@@ -8,12 +8,14 @@ Source: BVLC layer.hpp, loss_layer.cpp.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
+
+import torch
 
 from . import common
 from .blob import Blob, BlobVec
-from .errors import LayerError
+from .errors import LayerError, NetError
 
 
 class Layer:
@@ -50,6 +52,7 @@ class Layer:
         self.blobs = BlobVec()
         self.loss_weights: list[float] = []
         self.param_propagate_down: list[bool] = []
+        self.param_shapes: Sequence[tuple[int, ...]] = ()  # of its parameters as it reads them, set by setup
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Prepare once, after construction; shapes of bottoms are known."""
@@ -68,6 +71,26 @@ class Layer:
     def allow_force_backward(self, bottom_index: int) -> bool:
         """Tell whether force_backward may ask for the gradient of this bottom."""
         return True
+
+    # Caffe: layers take parameters by pointer, so a script may give the blobs other shapes; their memory counts.
+
+    def read_param(self, i: int) -> torch.Tensor:
+        """Return a parameter's values, to read, in the shape that the layer knows it in."""
+        return self._own(Blob.read_data_as, i)
+
+    def edit_param(self, i: int) -> torch.Tensor:
+        """Return a parameter's values, to read and write, in the shape that the layer knows it in."""
+        return self._own(Blob.edit_data_as, i)
+
+    def edit_param_diff(self, i: int) -> torch.Tensor:
+        """Return a parameter's gradient, to add to, in the shape that the layer knows it in."""
+        return self._own(Blob.edit_diff_as, i)
+
+    def _own(self, view: Callable[[Blob, tuple[int, ...]], torch.Tensor], i: int) -> torch.Tensor:
+        try:
+            return view(self.blobs[i], self.param_shapes[i])
+        except NetError as problem:
+            self.fail(f"parameter {i}: {problem}")
 
     def plan_step(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> str:
         """Return which kind of step of a plan computes this layer in phase TEST, for bottoms of these shapes.

@@ -33,6 +33,7 @@ class BatchNormLayer(Layer):
         self.channels = bottom[0].shape[1] if len(bottom[0].shape) > 1 else 1
         if not self.blobs:
             self.blobs.extend((Blob(self.channels), Blob(self.channels), Blob(1)))
+        self.param_shapes = [(self.channels,), (self.channels,), (1,)]
         for i in range(len(self.blobs)):
             if i == len(self.layer_param.param):
                 self.layer_param.param.add().lr_mult = 0
@@ -67,7 +68,7 @@ class BatchNormLayer(Layer):
         """Top = (x - mean) / sqrt(variance + eps); in TRAIN the kept sums move on."""
         x, y = bottom[0].read_data().view(self._view), top[0].write_data().view(self._view)
         if self.use_global_stats:
-            means, variances, weight = (blob.read_data() for blob in self.blobs)
+            means, variances, weight = self._kept()
             factor = torch.where(weight == 0, 0.0, 1 / weight)
             self._root = self._root_of(variances * factor)
             torch.sub(x, (means * factor).view(self._per_channel), out=y).div_(self._root)
@@ -80,14 +81,18 @@ class BatchNormLayer(Layer):
         self._root = self._root_of(variance)
         y.copy_(apart.div_(self._root))
 
+    def _kept(self):
+        """Return the sums of means and variances, and how much they weigh."""
+        return (self.read_param(i) for i in range(3))
+
     def _root_of(self, variance):
         return (variance + self.eps).sqrt_().view(self._per_channel)
 
     def _keep(self, mean, variance):
         """Let what is kept fade by moving_average_fraction, and add this batch's."""
         unbiased = self.size / (self.size - 1) if self.size > 1 else 1
-        for blob, value in zip(self.blobs, (mean, variance * unbiased, 1.0), strict=True):
-            blob.edit_data().mul_(self.fraction).add_(value)
+        for i, value in enumerate((mean, variance * unbiased, 1.0)):
+            self.edit_param(i).mul_(self.fraction).add_(value)
 
     def plan_step(self, bottom, top):
         """Return `affine` with kept statistics."""
@@ -95,7 +100,7 @@ class BatchNormLayer(Layer):
 
     def channel_affine(self):
         """Return factor and offset (C) of each channel, with kept statistics: top = bottom * factor + offset."""
-        means, variances, weight = (blob.read_data().view(-1) for blob in self.blobs)
+        means, variances, weight = self._kept()
         scale = torch.where(weight == 0, 0.0, 1 / weight)
         factor = (variances * scale + self.eps).rsqrt()
         return factor, -means * scale * factor

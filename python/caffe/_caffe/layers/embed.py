@@ -26,6 +26,7 @@ class EmbedLayer(Layer):
         if self.width <= 0 or self.rows <= 0:
             self.fail(f"EmbedLayer num_output and input_dim must be positive; got {self.width} and {self.rows}")
         self.bias_term = param.bias_term
+        self.param_shapes = [(self.rows, self.width), *([(self.width,)] if self.bias_term else [])]
         if self.blobs:
             return
         self.blobs.append(Blob(self.rows, self.width))
@@ -45,9 +46,9 @@ class EmbedLayer(Layer):
             LayerError: a value is no row's number.
         """
         y = top[0].write_data().view(-1, self.width)
-        torch.index_select(self.blobs[0].read_data(), 0, self._index(bottom[0]), out=y)
+        torch.index_select(self.read_param(0), 0, self._index(bottom[0]), out=y)
         if self.bias_term:
-            y.add_(self.blobs[1].read_data())
+            y.add_(self.read_param(1))
 
     def backward(self, top, propagate_down, bottom):
         """Add the gradient to the rows that were looked up; the bottom takes none."""
@@ -55,9 +56,9 @@ class EmbedLayer(Layer):
             self.fail("Can't backpropagate to EmbedLayer input.")
         dy = top[0].read_diff().view(-1, self.width)
         if self.param_propagate_down[0]:
-            self.blobs[0].edit_diff().index_add_(0, self._index(bottom[0]), dy)
+            self.edit_param_diff(0).index_add_(0, self._index(bottom[0]), dy)
         if self.bias_term and self.param_propagate_down[1]:
-            self.blobs[1].edit_diff().add_(dy.sum(0))
+            self.edit_param_diff(1).add_(dy.sum(0))
 
     def _index(self, blob):
         index = blob.read_data().view(-1).to(torch.int64)

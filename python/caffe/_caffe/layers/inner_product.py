@@ -40,7 +40,7 @@ class InnerProductLayer(Layer):
                 fill(self.blobs[1], param.bias_filler)
         elif [blob.count for blob in self.blobs] != [prod(shape) for shape in shapes]:
             self.fail(f"got weights of shapes {[blob.shape for blob in self.blobs]}, want {shapes}")
-        self._weight_shape = shapes[0]
+        self.param_shapes = shapes
         self.param_propagate_down = [True] * len(self.blobs)
 
     def reshape(self, bottom, top):
@@ -55,15 +55,15 @@ class InnerProductLayer(Layer):
         top[0].reshape(*shape[: self.axis], self.num_output)
 
     def _weight(self):
-        weight = self.blobs[0].read_data().view(self._weight_shape)
+        weight = self.read_param(0)
         return weight if self.transpose else weight.t()  # (K, num_output)
 
     def forward(self, bottom, top):
         """Top = x W^T + b."""
         x = bottom[0].read_data().view(self._rows, self.length)
         out = top[0].write_data().view(self._rows, self.num_output)
-        if len(self.blobs) > 1:
-            torch.addmm(self.blobs[1].read_data().view(-1), x, self._weight(), out=out)
+        if len(self.param_shapes) > 1:
+            torch.addmm(self.read_param(1), x, self._weight(), out=out)
         else:
             torch.mm(x, self._weight(), out=out)
 
@@ -73,8 +73,8 @@ class InnerProductLayer(Layer):
         if self.param_propagate_down[0]:
             x = bottom[0].read_data().view(self._rows, self.length)
             left, right = (x, dy) if self.transpose else (dy, x)
-            self.blobs[0].edit_diff().view(self._weight_shape).addmm_(left.t(), right)
-        if len(self.blobs) > 1 and self.param_propagate_down[1]:
-            self.blobs[1].edit_diff().view(-1).add_(dy.sum(0))
+            self.edit_param_diff(0).addmm_(left.t(), right)
+        if len(self.param_shapes) > 1 and self.param_propagate_down[1]:
+            self.edit_param_diff(1).add_(dy.sum(0))
         if propagate_down[0]:
             torch.mm(dy, self._weight().t(), out=bottom[0].write_diff().view(self._rows, self.length))

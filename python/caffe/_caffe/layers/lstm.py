@@ -24,10 +24,10 @@ class LSTMLayer(RecurrentLayer):
 
     def unroll(self, x, static, cont, before, out):
         """Step forward; the values of each step are kept for the way back."""
-        weight_x, bias, *_, weight_h = (blob.read_data() for blob in self.blobs)
+        weight_x, bias, *_, weight_h = self.params()
         inputs = torch.nn.functional.linear(x, weight_x, bias)  # (T, N, 4 D)
         if static is not None:
-            inputs = inputs + static @ self.blobs[2].read_data().T
+            inputs = inputs + static @ self.read_param(2).T
         h, c = before
         self.steps = []
         for t in range(self.timesteps):
@@ -39,7 +39,7 @@ class LSTMLayer(RecurrentLayer):
 
     def unroll_backward(self, x, static, cont, dy):
         """Step back."""
-        weight_h = self.blobs[-1].read_data()
+        weight_h = self.read_param(-1)
         dh = dc = torch.zeros_like(dy[0])
         gradients = torch.empty(self.timesteps, self.streams, 4 * self.num_output, device=dy.device)
         for t in reversed(range(self.timesteps)):
@@ -53,6 +53,6 @@ class LSTMLayer(RecurrentLayer):
         if static is not None:
             total = gradients.sum(0)
             self.add_to(2, total.T @ static)
-            dstatic = total @ self.blobs[2].read_data()
-        self.add_to(len(self.blobs) - 1, flat.T @ torch.cat([step[0] for step in self.steps]))
-        return gradients @ self.blobs[0].read_data(), dstatic
+            dstatic = total @ self.read_param(2)
+        self.add_to(len(self.param_shapes) - 1, flat.T @ torch.cat([step[0] for step in self.steps]))
+        return gradients @ self.read_param(0), dstatic

@@ -31,8 +31,9 @@ class PReLULayer(Layer):
         if len(bottom[0].shape) < 2:
             self.fail(f"Number of axes of bottom blob must be >= 2; got shape {bottom[0].shape}")
         self.shared = param.channel_shared
+        self.param_shapes = [() if self.shared else bottom[0].shape[1:2]]
         if not self.blobs:
-            self.blobs.append(Blob() if self.shared else Blob(bottom[0].shape[1]))
+            self.blobs.append(Blob(*self.param_shapes[0]))
             if param.HasField("filler"):
                 fill(self.blobs[0], param.filler)
             else:
@@ -46,8 +47,8 @@ class PReLULayer(Layer):
         shape = bottom[0].shape
         if len(shape) < 2:
             self.fail(f"Number of axes of bottom blob must be >= 2; got shape {shape}")
-        if not self.shared and shape[1] != self.blobs[0].count:
-            self.fail(f"{self.blobs[0].count} slopes do not fit bottom of shape {shape}")
+        if not self.shared and shape[1:2] != self.param_shapes[0]:
+            self.fail(f"{self.param_shapes[0][0]} slopes do not fit bottom of shape {shape}")
         top[0].reshape(*shape)
         if top[0] is bottom[0]:
             self.saved.reshape(*shape)
@@ -58,7 +59,7 @@ class PReLULayer(Layer):
         x = bottom[0].read_data()
         if top[0] is bottom[0]:
             self.saved.write_data().copy_(x)
-        slope = self.blobs[0].read_data().view(-1, *[1] * (x.dim() - 2))
+        slope = self.read_param(0).view(-1, *[1] * (x.dim() - 2))
         torch.add(x.clamp_min(0), x.clamp_max(0).mul_(slope), out=top[0].write_data())
 
     def backward(self, top, propagate_down, bottom):
@@ -66,10 +67,10 @@ class PReLULayer(Layer):
         source = self.saved if top[0] is bottom[0] else bottom[0]
         x, dy = source.read_data().view(self.view), top[0].read_diff().view(self.view)
         if self.param_propagate_down[0]:
-            slope = self.blobs[0].edit_diff().view(-1)
+            slope = self.edit_param_diff(0).view(-1)
             slope.add_((dy * x.clamp_max(0)).sum((0, 2)))
         if propagate_down[0]:
             torch.mul(dy, torch.where(x > 0, 1.0, self._slope()), out=bottom[0].write_diff().view(self.view))
 
     def _slope(self):
-        return self.blobs[0].read_data().view(1, -1, 1)
+        return self.read_param(0).view(1, -1, 1)

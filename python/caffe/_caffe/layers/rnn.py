@@ -26,10 +26,10 @@ class RNNLayer(RecurrentLayer):
 
     def unroll(self, x, static, cont, before, out):
         """Step forward; the hidden values are kept for the way back."""
-        weight_x, bias, *_, weight_h, weight_o, bias_o = (blob.read_data() for blob in self.blobs)
+        weight_x, bias, *_, weight_h, weight_o, bias_o = self.params()
         inputs = torch.nn.functional.linear(x, weight_x, bias)  # (T, N, D)
         if static is not None:
-            inputs = inputs + static @ self.blobs[2].read_data().T
+            inputs = inputs + static @ self.read_param(2).T
         h, self.conted, self.hidden = before[0], [], []
         for t in range(self.timesteps):
             self.conted.append(cont[t] * h)
@@ -42,7 +42,7 @@ class RNNLayer(RecurrentLayer):
 
     def unroll_backward(self, x, static, cont, dy):
         """Step back."""
-        weight_h, weight_o = self.blobs[-3].read_data(), self.blobs[-2].read_data()
+        weight_h, weight_o = self.read_param(-3), self.read_param(-2)
         doutput = dy * (1 - self.output.square())  # (T, N, D), before tanh
         hidden, dh = torch.stack(self.hidden), torch.zeros_like(dy[0])
         dhidden = torch.empty_like(hidden)  # before tanh
@@ -56,9 +56,9 @@ class RNNLayer(RecurrentLayer):
         if static is not None:
             total = dhidden.sum(0)
             self.add_to(2, total.T @ static)
-            dstatic = total @ self.blobs[2].read_data()
-        count = len(self.blobs)
+            dstatic = total @ self.read_param(2)
+        count = len(self.param_shapes)
         self.add_to(count - 3, flat.T @ torch.cat(self.conted))
         self.add_to(count - 2, flat_output.T @ hidden.flatten(0, 1))
         self.add_to(count - 1, flat_output.sum(0))
-        return dhidden @ self.blobs[0].read_data(), dstatic
+        return dhidden @ self.read_param(0), dstatic

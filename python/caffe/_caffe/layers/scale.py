@@ -116,7 +116,7 @@ class ScaleLayer(Layer):
 
     def channel_affine(self):
         """Return factor and offset (C) of each channel; the offset None without a bias."""
-        return self.blobs[0].read_data().view(-1), self.blobs[1].read_data().view(-1) if self.bias_layer else None
+        return self.blobs[0].read_data().view(-1), self.bias_layer.channel_affine()[1] if self.bias_layer else None
 
     def backward(self, top, propagate_down, bottom):
         """Gradient times scale; the scale's is the sum of gradient times bottom[0]."""

@@ -119,8 +119,8 @@ class Packed:
 def _folded(layers: Sequence[Any]) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Return weight and bias of a convolution that computes all the layers."""
     layer, *rest = layers
-    weight = layer.blobs[0].read_data()
-    bias = layer.blobs[1].read_data() if len(layer.blobs) > 1 else None
+    weight = layer.read_param(0)
+    bias = layer.read_param(1) if len(layer.param_shapes) > 1 else None
     if not rest:
         return weight, bias
     factor, offset = compose(rest)

@@ -97,11 +97,11 @@ class Upsample(Step):
 
         def run(x: torch.Tensor) -> Tensors:
             if not self._is_packed:
-                self._kernels, self._is_packed = layer.own_kernels(layer.blobs[0].read_data()), True
+                self._kernels, self._is_packed = layer.own_kernels(layer.read_param(0)), True
             x, bias = x.float().contiguous(), layer._bias()
             if self._kernels is None:
                 window = layer.stride, [0, 0], layer.dilation, True, [0, 0], layer.group
-                weight = layer.blobs[0].read_data()
+                weight = layer.read_param(0)
                 y = (autotune.convolution(layer, x, weight, bias, *window) if x.is_cuda
                      else torch.convolution(x, weight, bias, *window))
                 y = y[:, :, first[0]:first[0] + height, first[1]:first[1] + width]

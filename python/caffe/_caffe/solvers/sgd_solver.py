@@ -170,6 +170,10 @@ class SGDSolver(Solver):
             key = (self.net.params_lr[i], self.net.params_weight_decay[i])
             arrays = [data[i], diff[i], *history[i::len(data)]]
             flat = [array.view(-1) for array in arrays]
+            if any(len(array) < len(flat[0]) for array in flat):  # DEVIATION D41: Caffe reads beyond the history.
+                raise SolverError(f"learnable parameter {i} has {len(flat[0])} values, its history {len(flat[2])}: a "
+                                  "script made it larger; reshape it back, or build the net as large as it is to be")
+            flat = [array[:len(flat[0])] for array in flat]  # Caffe: as many as the parameter's shape holds
             for start in range(0, len(flat[0]), limit):
                 pieces = [array[start:start + limit] for array in flat]
                 block = filling.get(key)

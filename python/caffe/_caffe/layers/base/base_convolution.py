@@ -88,6 +88,7 @@ class BaseConvolutionLayer(Layer):
             if blob.shape != shape:
                 self.fail(f"Incorrect {word} shape: expected shape {shape}; instead, shape was {blob.shape}")
         self.param_propagate_down = [True] * len(self.blobs)
+        self.param_shapes = shapes
 
     # -- shapes --------------------------------------------------------------------------------
 
@@ -137,25 +138,25 @@ class BaseConvolutionLayer(Layer):
         return tensor if self.num_spatial_axes else tensor.unsqueeze(-1)
 
     def _bias(self) -> torch.Tensor | None:
-        return self.blobs[1].read_data() if len(self.blobs) > 1 else None
+        return self.read_param(1) if len(self.param_shapes) > 1 else None
 
     # -- the two passes ------------------------------------------------------------------------
 
     def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Convolve each bottom into its top."""
-        weight, bias = self._like_weight(self.blobs[0].read_data()), self._bias()
+        weight, bias = self._like_weight(self.read_param(0)), self._bias()
         for below, above in zip(bottom, top, strict=True):
             self.convolve(self._like_x(below.read_data()), weight, bias, self._like_y(above.write_data()))
 
     def backward(self, top: Sequence[Blob], propagate_down: Sequence[bool], bottom: Sequence[Blob]) -> None:
         """Overwrite the bottoms' diff, add to the parameters' diff, where either is wanted."""
-        weight = self._like_weight(self.blobs[0].read_data())
+        weight = self._like_weight(self.read_param(0))
         for above, below, want_x in zip(top, bottom, propagate_down, strict=True):
             dy, x = self._like_y(above.read_diff()), self._like_x(below.read_data())
-            if len(self.blobs) > 1 and self.param_propagate_down[1]:
-                self.blobs[1].edit_diff().add_(dy.flatten(2).sum((0, 2)))
+            if len(self.param_shapes) > 1 and self.param_propagate_down[1]:
+                self.edit_param_diff(1).add_(dy.flatten(2).sum((0, 2)))
             if self.param_propagate_down[0]:
-                self.add_weight_gradient(dy, x, self._like_weight(self.blobs[0].edit_diff()))
+                self.add_weight_gradient(dy, x, self._like_weight(self.edit_param_diff(0)))
             if want_x:
                 self.data_gradient(dy, weight, self._like_x(below.write_diff()))
 

@@ -51,14 +51,15 @@ class RecurrentLayer(Layer):
         self.has_static = len(bottom) == self.max_num_bottom
         self.inputs = prod(bottom[0].shape[2:])
         self.static_inputs = prod(bottom[2].shape[1:]) if self.has_static else 0
-        self.blobs.clear()  # Caffe: blobs that the prototxt gives are not looked at. recurrent_layer.cpp
-        self.blobs.extend(self._filled(self.parameter_shapes()))
+        self.param_shapes = self.parameter_shapes()
+        del self.blobs[:]  # Caffe: blobs that the prototxt gives are not looked at. recurrent_layer.cpp
+        self.blobs.extend(self._filled(self.param_shapes))
         # Caffe: each step of the unrolled net fills its parameters before it shares those of the first. net.cpp, Init
         for _ in range(self.timesteps - 1):
-            self._filled(self.parameter_shapes()[-self.params_of_a_step:])
+            self._filled(self.param_shapes[-self.params_of_a_step:])
         self.kept = [Blob() for _ in self.states]
 
-    def _filled(self, shapes: list[tuple[int, ...]]) -> list[Blob]:
+    def _filled(self, shapes: Sequence[tuple[int, ...]]) -> list[Blob]:
         """Return new parameters: weights have two axes, biases one."""
         param, blobs = self.layer_param.recurrent_param, [Blob(*shape) for shape in shapes]
         for blob in blobs:
@@ -130,7 +131,11 @@ class RecurrentLayer(Layer):
         """Add to the parameters' diffs; return the gradients of x and x_static (subclass)."""
         raise NotImplementedError
 
+    def params(self) -> list[torch.Tensor]:
+        """Return all parameters, to read."""
+        return [self.read_param(i) for i in range(len(self.param_shapes))]
+
     def add_to(self, index: int, gradient: torch.Tensor) -> None:
         """Add to a parameter's diff, where it is wanted."""
         if self.param_propagate_down[index]:
-            self.blobs[index].edit_diff().add_(gradient)
+            self.edit_param_diff(index).add_(gradient)

@@ -107,7 +107,7 @@ class TorchLayer(Layer):
             return self.made(shapes, **self.values)
 
     def _make_blobs(self, tensors: list[torch.Tensor]) -> None:
-        shapes = [tuple(tensor.shape) for tensor in tensors]
+        shapes = self.param_shapes = [tuple(tensor.shape) for tensor in tensors]
         if not self.blobs:
             for tensor in tensors:
                 self.blobs.append(Blob(*tensor.shape))
@@ -141,8 +141,8 @@ class TorchLayer(Layer):
             blob.reshape(*shape)
 
     def _shapes_without_values(self, shapes: _Shapes) -> list[tuple[int, ...]]:
-        state = {name: torch.empty(blob.shape, device="meta")
-                 for name, blob in zip(self.names, self.blobs, strict=True)}
+        state = {name: torch.empty(shape, device="meta")
+                 for name, shape in zip(self.names, self.param_shapes, strict=True)}
         state.update({name: tensor.to("meta") for name, tensor in self.others.items()})
         try:
             outs = self._call(state, [torch.empty(shape, device="meta") for shape in shapes])
@@ -170,8 +170,8 @@ class TorchLayer(Layer):
         self._forget()
         device, state = common.device(), {}
         # .data: no version counters, so that edits of blobs between forward and backward count, as in all layers
-        for i, (name, blob) in enumerate(zip(self.names, self.blobs, strict=True)):
-            state[name] = (blob.read_data() if i < self.learned else blob.edit_data()).data
+        for i, name in enumerate(self.names):
+            state[name] = (self.read_param(i) if i < self.learned else self.edit_param(i)).data
         self._params = [state[name] for name in self.names[:self.learned]]
         state.update({name: tensor.to(device) for name, tensor in self.others.items()})
         self._inputs = [blob.read_data().data for blob in bottom]
@@ -204,7 +204,7 @@ class TorchLayer(Layer):
             diff.zero_() if grad is None else diff.copy_(grad)
         for i, grad in zip(params, grads[len(bottoms):], strict=True):
             if grad is not None:
-                self.blobs[i].edit_diff().add_(grad)
+                self.edit_param_diff(i).add_(grad)
 
 
 class TorchLossLayer(TorchLayer, LossLayer):
