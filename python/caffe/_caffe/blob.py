@@ -11,6 +11,8 @@ from __future__ import annotations
 import itertools
 import math
 import operator
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +21,7 @@ from . import common, memory
 from .errors import NetError
 from .syncedmem import AT_PIXELS, UNINITIALIZED, SyncedMemory
 
+MAX_AXES = 32  # Caffe: kMaxBlobAxes. blob.hpp
 _changes = itertools.count(1)  # next() is one step for all threads, "+= 1" is not
 _shape_version = 0
 
@@ -65,12 +68,18 @@ class Blob:
             *dims: lengths >= 0, one an axis; none makes a scalar.
 
         Raises:
-            NetError: a negative length. OutOfMemory: it cannot be allocated.
-            TypeError: a length that is no integer.
+            NetError: a negative length, or more than 32 axes. OutOfMemory: it cannot be allocated.
+            TypeError: a length that is not an integer.
         """
-        if dims == self._shape and self._capacity >= 0:
+        try:
+            shape = tuple(map(operator.index, dims))
+        except TypeError:
+            raise TypeError(f"Blob.reshape: got {', '.join(map(repr, dims))}, want integers: "
+                            f"blob.reshape(1, 3, 224, 224), or blob.reshape(*shape)") from None
+        if shape == self._shape and self._capacity >= 0:
             return
-        shape = tuple(operator.index(d) for d in dims)
+        if len(shape) > MAX_AXES:
+            raise NetError(f"Blob.reshape: got {len(shape)} axes, want {MAX_AXES} at most")
         count = 1
         for length in shape:
             if length < 0:
@@ -275,13 +284,82 @@ class Blob:
         if self.count != other.count:
             raise NetError(f"Blob.{who}: got {other._shape} ({other.count} values), want {self.count} as {self._shape}")
 
+    # -- what a script may not do --------------------------------------------------------------
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise NetError(f"a Blob, as {self!r} is, cannot be pickled or copied: it is memory of a net; take its values, "
+                       "blob.data.copy(), or save the net, net.save(path)")
+
     def __repr__(self) -> str:
         return f"Blob{self._shape}"
 
 
-class BlobVec(list):
-    """The parameter blobs of a layer; a list that Python layers can add to."""
+def _cannot_be_set(name: str, remedy: str) -> Callable[[Blob, Any], None]:
+    def refuse(blob: Blob, value: Any) -> None:
+        raise AttributeError(f"blob.{name} cannot be set, as its memory and shape are the blob's own; write {remedy}")
+    return refuse
+
+
+for _name in ("data", "diff"):
+    setattr(Blob, _name, getattr(Blob, _name).setter(_cannot_be_set(_name, f"blob.{_name}[...] = array")))
+for _name in ("shape", "num", "channels", "height", "width"):
+    setattr(Blob, _name, getattr(Blob, _name).setter(_cannot_be_set(_name, "blob.reshape(*shape)")))
+
+
+class BlobVec(list[Blob]):
+    """The parameter blobs of a layer; a list that Python layers can add to, and that takes nothing but blobs."""
+
+    _who = "blobs"  # as a script reaches it
+    _changed: Callable[[], None] | None = None  # of a net's; then it keeps its blobs, or others in their places
+
+    def belong_to(self, who: str, changed: Callable[[], None]) -> None:
+        """Be the parameters of a built net, which scripts reach as `who`; call `changed()` when one is replaced."""
+        self._who, self._changed = who, changed
 
     def add_blob(self, *dims: int) -> None:
         """Append a zero blob of this shape."""
         self.append(Blob(*dims))
+
+    def append(self, blob: Blob) -> None:
+        """Append a blob."""
+        super().append(self._checked(blob))
+
+    def extend(self, blobs: Iterable[Blob]) -> None:
+        """Append blobs."""
+        super().extend([self._checked(blob) for blob in blobs])
+
+    def __setitem__(self, i: Any, given: Any) -> None:
+        if isinstance(i, slice):
+            given = [self._checked(blob) for blob in given]
+            if self._changed is not None and len(given) != len(range(*i.indices(len(self)))):
+                self._refuse()
+        else:
+            self._checked(given, i)
+        super().__setitem__(i, given)
+        if self._changed is not None:
+            self._changed()
+
+    def __delitem__(self, i: Any) -> None:
+        if self._changed is not None:
+            self._refuse()
+        super().__delitem__(i)
+
+    def _checked(self, given: Any, i: Any = 0) -> Blob:
+        if not isinstance(given, Blob):
+            raise TypeError(f"{self._who}: got {type(given).__name__}, want a caffe.Blob; to write values: "
+                            f"{self._who}[{i}].data[...] = array")
+        return given
+
+    def _refuse(self, *args: Any, **kwargs: Any) -> Any:
+        # DEVIATION D41: Caffe lets scripts take parameters away, and layers read where they were.
+        raise TypeError(self._what_can_be_done())
+
+    def _lack(self, *args: Any, **kwargs: Any) -> Any:
+        raise AttributeError(self._what_can_be_done())  # Caffe: a BlobVec has no such method
+
+    def _what_can_be_done(self) -> str:
+        return (f"{self._who}: blobs can be replaced one by one, and others appended, but none taken away or moved; to "
+                f"write values: {self._who}[0].data[...] = array")
+
+    __iadd__ = __imul__ = _refuse
+    insert = pop = remove = clear = sort = reverse = _lack

@@ -8,6 +8,7 @@ Source: BVLC common.cpp. There these are kept per thread; here per process.
 from __future__ import annotations
 
 import contextlib
+import operator
 import os
 import warnings
 from collections.abc import Callable, Iterator
@@ -108,9 +109,17 @@ def rng() -> RNG:
 
 def set_random_seed(seed: int) -> None:
     """Seed fillers, dropout masks and shuffles, bit for bit as Caffe's CPU generator."""
-    _state.rng = RNG(int(seed))
+    seed = _whole("set_random_seed", seed)
+    _state.rng = RNG(seed)
     if torch.cuda.is_available():
-        torch.cuda.manual_seed_all(int(seed))  # dropout on the GPU, which no Caffe reproduces
+        torch.cuda.manual_seed_all(seed)  # dropout on the GPU, which no Caffe reproduces
+
+
+def _whole(who: str, number: int) -> int:
+    try:
+        return operator.index(number)
+    except TypeError:
+        raise TypeError(f"{who}: got {number!r} ({type(number).__name__}), want an integer") from None
 
 
 def set_precision(precision: str) -> None:
@@ -223,7 +232,7 @@ def solver_count() -> int:
 
 def set_solver_count(count: int) -> None:
     """Set the number of solvers that train together."""
-    _state.solver_count = int(count)
+    _state.solver_count = _whole("set_solver_count", count)
 
 
 def solver_rank() -> int:
@@ -233,7 +242,7 @@ def solver_rank() -> int:
 
 def set_solver_rank(rank: int) -> None:
     """Set this process's number among the solvers that train together."""
-    _state.solver_rank = int(rank)
+    _state.solver_rank = _whole("set_solver_rank", rank)
 
 
 def root_solver() -> bool:

@@ -49,10 +49,20 @@ class Layer:
         self.layer_param = layer_param
         self.name: str = layer_param.name
         self.phase: int = layer_param.phase
-        self.blobs = BlobVec()
+        self._blobs = BlobVec()
         self.loss_weights: list[float] = []
         self.param_propagate_down: list[bool] = []
         self.param_shapes: Sequence[tuple[int, ...]] = ()  # of its parameters as it reads them, set by setup
+
+    @property
+    def blobs(self) -> BlobVec:
+        """The parameters."""
+        return self._blobs
+
+    @blobs.setter
+    def blobs(self, given: Any) -> None:
+        raise AttributeError(f"layer '{self.name}': blobs cannot be set; write layer.blobs[0].data[...] = array, or in "
+                             "setup self.blobs.add_blob(*shape)")
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Prepare once, after construction; shapes of bottoms are known."""
@@ -99,6 +109,10 @@ class Layer:
         the tops share the bottom's memory, or there are no tops. The other kinds: plan/kinds.py.
         """
         return "layer"
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise LayerError(f"layer '{self.name}' cannot be pickled or copied: it is part of a net; save the net, "
+                         "net.save(path), or copy the values that are wanted, layer.blobs[0].data.copy()")
 
     def fail(self, message: str) -> NoReturn:
         """Raise LayerError in this layer's name."""

@@ -7,12 +7,13 @@ Not here: one pass (net). Source: BVLC pycaffe.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..blob import Blob
 from ..errors import NetError
 from ..layer import Layer
 
@@ -20,6 +21,28 @@ if TYPE_CHECKING:
     from .net import Net
 
 Arrays = dict[str, np.ndarray]
+
+
+def assign(blobs: Mapping[str, Blob], arrays: Arrays, wanted: list[str], field: str) -> None:
+    """Write arrays for all inputs (`field` data), or all outputs (diff), into their blobs.
+
+    Raises:
+        Exception: other names, or another first axis. ValueError, TypeError: other shapes, or no numbers.
+    """
+    what = "Input" if field == "data" else "Diff"
+    if set(arrays) != set(wanted):
+        complaint = ("Input blob arguments do not match net inputs." if field == "data"
+                     else "Top diff arguments do not match net outputs.")
+        raise Exception(f"{complaint} Got {sorted(arrays)}, want {sorted(wanted)}")
+    for name, array in arrays.items():
+        blob = blobs[name]
+        if np.shape(array)[:1] != blob.shape[:1]:
+            raise Exception(f"{what} is not batch sized: '{name}' got shape {np.shape(array)}, want {blob.shape}; "
+                            "reshape the blob first")
+        try:
+            getattr(blob, field)[...] = array
+        except (TypeError, ValueError) as problem:
+            raise type(problem)(f"{what} '{name}' wants numbers of shape {blob.shape}: {problem}") from problem
 
 
 def forward_all(net: Net, blobs: list[str] | None, arrays: Arrays) -> Arrays:
@@ -74,6 +97,8 @@ def set_input_arrays(layers: Sequence[Layer], data: np.ndarray, labels: np.ndarr
 
 def union(names: list[str], more: list[str] | None) -> list[str]:
     """Return names and more, each once, in this order."""
+    if isinstance(more, str):
+        raise TypeError(f"got the string {more!r}, want a list of blob names: [{more!r}]")
     return list(dict.fromkeys([*names, *(more or [])]))
 
 
@@ -86,6 +111,9 @@ def _packed(net: Net, all_rows: dict[str, list[np.ndarray]], arrays: Arrays) -> 
 
 def _batches(net: Net, arrays: Arrays) -> Iterator[dict[str, Any]]:
     """Yield the arrays in batches as large as the net's first blob, the last one padded with zeros."""
+    for name, array in arrays.items():
+        if not np.ndim(array):
+            raise TypeError(f"'{name}': got {array!r}, want an array of items along its first axis")
     size = _batch_size(net)
     items = len(next(iter(arrays.values())))
     for begin in range(0, items, size):

@@ -9,7 +9,6 @@ Source: BVLC net.cpp, _caffe.cpp, pycaffe.py.
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
@@ -22,13 +21,14 @@ from .. import common, log
 from ..blob import Blob, BlobVec, shape_version
 from ..errors import NetError
 from ..files.proto_text import read_net_param_from_text
-from ..layer import Layer
 from ..plan.plan import Plan
-from . import batches, debug, faults, fix_crop
+from . import batches, by_name, debug, faults, fix_crop
 from .arguments import constructor_arguments
-from .batches import union
+from .batches import assign, union
 from .build import NetBuilder
+from .by_name import LayerVec, NameDict, near
 from .filter import filter_net
+from .hooks import Hooks
 from .insert_splits import insert_splits
 from .weights import Weights
 
@@ -82,14 +82,15 @@ class Net:
         self.debug_info: bool = param.debug_info
         self.wiring = wiring = NetBuilder().build(param)
         self.weights = Weights(self.name, wiring)
-        self.layers: list[Layer] = wiring.layers
+        self._layers = by_name.layer_vec(self, wiring)
         self.learnable_params: list[Blob] = [one.blob for one in wiring.learnables]
         self.params_lr: list[float] = [one.lr_mult for one in wiring.learnables]
         self.params_weight_decay: list[float] = [one.decay_mult for one in wiring.learnables]
         self.output_blobs: list[Blob] = [wiring.named_blobs[i].blob for i in wiring.output_ids]
-        self._by_name: dict[str, Any] = {}  # what does not change once the net is built
-        self._hooks: dict[str, list[Hook]] = {
-            name: [] for name in ("before_forward", "after_forward", "before_backward", "after_backward")}
+        self._by_name: dict[str, Any] = {}  # what does not change once the net is built; scripts have it, too
+        self._named_blobs = by_name.blobs_of(wiring)
+        self._hooks = {name: Hooks(name) for name in ("before_forward", "after_forward", "before_backward",
+                                                      "after_backward")}
         self._shaped_at = -1  # the shape version at which all layers were last reshaped
         self._plan = Plan.of(wiring, phase, self._run_node, self._reshape_node)
         log.info("Network initialization done.", "net.cpp:255")
@@ -97,20 +98,26 @@ class Net:
     # -- blobs, parameters and layers by name --------------------------------------------------
 
     @property
+    def layers(self) -> LayerVec:
+        """All layers, first to last."""
+        return self._layers
+
+    @property
     def blobs(self) -> OrderedDict[str, Blob]:
         """All blobs by name, in the net's order."""
-        return self._once("blobs", lambda: OrderedDict((b.name, b.blob) for b in self.wiring.named_blobs))
+        return self._once("blobs", lambda: by_name.blobs_of(self.wiring))
 
     @property
     def params(self) -> OrderedDict[str, BlobVec]:
         """The parameter blobs of every layer that has any, by layer name."""
-        return self._once("params", lambda: OrderedDict(
-            (node.name, node.layer.blobs) for node in self.wiring.nodes if len(node.layer.blobs) > 0))
+        return self._once("params", lambda: NameDict.of("net.params", (
+            (node.name, node.layer.blobs) for node in self.wiring.nodes if len(node.layer.blobs) > 0)))
 
     @property
     def layer_dict(self) -> OrderedDict[str, Any]:
         """All layers by name."""
-        return self._once("layers", lambda: OrderedDict((node.name, node.layer) for node in self.wiring.nodes))
+        return self._once("layers", lambda: NameDict.of("net.layer_dict", (
+            (node.name, node.layer) for node in self.wiring.nodes)))
 
     @property
     def blob_loss_weights(self) -> OrderedDict[str, float]:
@@ -167,10 +174,11 @@ class Net:
         first = 0 if start is None else self._index_of(start)
         last = len(self.layers) - 1 if end is None else self._index_of(end)
         outputs = self.outputs if end is None else self.top_names[end]
+        wanted = [(name, self._named_blobs[name]) for name in union(outputs, blobs)]
         if kwargs:
-            self._assign(kwargs, self.inputs, "data", "Input blob arguments do not match net inputs.")
+            assign(self._named_blobs, kwargs, self.inputs, "data")
         self._forward(first, last)
-        return {name: self.blobs[name].data for name in union(outputs, blobs)}
+        return {name: blob.data for name, blob in wanted}
 
     def _forward(self, start: int, end: int) -> float:
         self._check_range(start, end)
@@ -202,11 +210,11 @@ class Net:
         losses: list[torch.Tensor] = []
         before, after = self._hooks["before_forward"], self._hooks["after_forward"]
         for i in range(start, end + 1):
-            _call(before, i)
+            before(i)
             losses += self._run_node(i)
             if self.debug_info:
                 debug.forward(self.wiring, i)
-            _call(after, i)
+            after(i)
         if end - start + 1 == len(self.layers):
             self._shaped_at = shape_version()
         return losses
@@ -223,6 +231,12 @@ class Net:
             raise faults.named(layer, problem)  # noqa: B904 - it knows its cause
         return [torch.dot(blob.read_data().reshape(-1), blob.read_diff().reshape(-1))
                 for weight, blob in zip(layer.loss_weights, tops, strict=True) if weight != 0]
+
+    def leave_plan(self) -> None:
+        """Run layer by layer from now on."""
+        if self._plan is not None:
+            self._plan.catch_up()
+            self._plan = None
 
     def reshape(self) -> None:
         """Let every layer take the present shapes of its bottoms, first to last."""
@@ -258,10 +272,11 @@ class Net:
         first = len(self.layers) - 1 if start is None else self._index_of(start)
         last = 0 if end is None else self._index_of(end)
         outputs = self.inputs if end is None else self.bottom_names[end]
+        wanted = [(name, self._named_blobs[name]) for name in union(outputs, diffs)]
         if kwargs:
-            self._assign(kwargs, self.outputs, "diff", "Top diff arguments do not match net outputs.")
+            assign(self._named_blobs, kwargs, self.outputs, "diff")
         self._backward(first, last)
-        return {name: self.blobs[name].diff for name in union(outputs, diffs)}
+        return {name: blob.diff for name, blob in wanted}
 
     def backward_from_to(self, start: int, end: int) -> None:
         """Run backward from layer `start` down to layer `end`, both included."""
@@ -274,18 +289,16 @@ class Net:
         self._check_range(end, start)
         before, after = self._hooks["before_backward"], self._hooks["after_backward"]
         with common.arithmetic():
-            if self._plan is not None:  # layers keep what their backward needs in their own forward
-                self._plan.catch_up()
-                self._plan = None
+            self.leave_plan()  # layers keep what their backward needs in their own forward
             for i in range(start, end - 1, -1):
-                _call(before, i)
+                before(i)
                 node = self.wiring.nodes[i]
                 if node.need_backward:
                     with faults.naming(node.layer):
                         node.layer.backward(node.tops, node.bottom_need_backward, node.bottoms)
                     if self.debug_info:
                         debug.backward(self.wiring, i)
-                _call(after, i)
+                after(i)
 
     def clear_param_diffs(self) -> None:
         """Set the gradients of all learnable parameters to zero."""
@@ -300,23 +313,12 @@ class Net:
         """Return the index of the first layer of this name."""
         names = self._layer_names
         if name not in names:
-            near = difflib.get_close_matches(str(name), names, n=3) or names[:20]
-            raise ValueError(f"'{name}' is not in list: the net has no layer of this name; near are "
-                             f"{', '.join(near)} (all: net._layer_names)")
+            raise ValueError(f"{name!r} is not in list: the net has no layer of this name; {near(name, names)}")
         return names.index(name)
 
     def _check_range(self, low: int, high: int) -> None:
         if not 0 <= low < len(self.layers) or not 0 <= high < len(self.layers):
             raise NetError(f"net: got layers {low} to {high}, want 0 to {len(self.layers) - 1}")
-
-    def _assign(self, arrays: dict[str, np.ndarray], wanted: list[str], field: str, complaint: str) -> None:
-        if set(arrays) != set(wanted):
-            raise Exception(f"{complaint} Got {sorted(arrays)}, want {sorted(wanted)}")
-        for name, array in arrays.items():
-            if np.shape(array)[:1] != self.blobs[name].shape[:1]:
-                raise Exception(f"{'Input' if field == 'data' else 'Diff'} is not batch sized: '{name}' got shape "
-                                f"{np.shape(array)}, want {self.blobs[name].shape}; reshape the blob first")
-            getattr(self.blobs[name], field)[...] = array
 
     # -- more than a batch ---------------------------------------------------------------------
 
@@ -367,7 +369,7 @@ class Net:
         Raises:
             NetError: a layer of the same name has other parameters.
         """
-        self.weights.share_with(other.wiring)
+        self.weights.share_with(other)
 
     def save(self, path: str | os.PathLike[str], write_diff: bool = False) -> None:
         """Write all layers with their parameters as a caffemodel, byte for byte as Caffe does; atomic."""
@@ -385,23 +387,27 @@ class Net:
         """Return the NetParameter as it is saved, without values, and each layer's parameter blobs."""
         return self.weights.to_proto()
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise NetError("a net cannot be pickled or copied; save it, net.save(path), and build another: "
+                       "caffe.Net(prototxt, phase, weights=path), or net.share_with(this one)")
+
     # -- hooks ---------------------------------------------------------------------------------
 
     def before_forward(self, function: Hook) -> None:
         """Call `function(layer_index)` before each layer's forward."""
-        self._hooks["before_forward"].append(function)
+        self._hooks["before_forward"].add(function)
 
     def after_forward(self, function: Hook) -> None:
         """Call `function(layer_index)` after each layer's forward."""
-        self._hooks["after_forward"].append(function)
+        self._hooks["after_forward"].add(function)
 
     def before_backward(self, function: Hook) -> None:
         """Call `function(layer_index)` before each layer's backward, also of layers that need none."""
-        self._hooks["before_backward"].append(function)
+        self._hooks["before_backward"].add(function)
 
     def after_backward(self, function: Any) -> None:
         """Call `function(layer_index)` after each layer's backward, also of layers that need none; or an NCCL's run."""
-        self._hooks["after_backward"].append(function if callable(function) else function.run)
+        self._hooks["after_backward"].add(function)
 
     # -- the C++ side's names ------------------------------------------------------------------
 
@@ -436,8 +442,3 @@ class Net:
 
     def _top_ids(self, layer_id: int) -> list[int]:
         return self.wiring.nodes[layer_id].top_ids
-
-
-def _call(hooks: list[Hook], layer_id: int) -> None:
-    for hook in hooks:
-        hook(layer_id)

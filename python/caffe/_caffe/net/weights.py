@@ -14,6 +14,7 @@ from .. import log
 from ..blob import Blob
 from ..errors import NetError
 from ..files import caffemodel, hdf5_files
+from ..paths import path_of
 from .wiring import Node, Wiring
 
 
@@ -32,13 +33,16 @@ class Weights:
         """Return the first layer of this name, or None."""
         return next((node for node in self._wiring.nodes if node.name == name), None)
 
-    def share_with(self, other: Wiring) -> None:
+    def share_with(self, other: Any) -> None:
         """Use another net's parameters, layer by layer of the same name; data only, gradients stay apart.
 
         Raises:
-            NetError: a layer of the same name has other parameters.
+            NetError: a layer of the same name has other parameters. TypeError: it is not a net.
         """
-        for source in other.nodes:
+        wiring = getattr(other, "wiring", None)
+        if not isinstance(wiring, Wiring):
+            raise TypeError(f"net.share_with: got {type(other).__name__}, want a caffe.Net")
+        for source in wiring.nodes:
             target = self._node(source.name)
             if target is None:
                 log.info(f"Ignoring source layer {source.name}", "net.cpp:670")
@@ -61,7 +65,7 @@ class Weights:
             ProtoError: the file is missing, truncated or not a caffemodel.
             NetError: a layer of the same name has other parameters.
         """
-        path = os.fspath(path)
+        path = path_of("net.copy_from", path, "a caffemodel")
         if hdf5_files.is_hdf5(path):
             self.load_hdf5(path)
             return
@@ -86,13 +90,14 @@ class Weights:
             ProtoError: the file is missing, damaged or something else.
             NetError: a layer of the same name has other parameters.
         """
-        for name, source in hdf5_files.read_net(os.fspath(path)):
+        path = path_of("net.load_hdf5", path, "an HDF5 caffemodel")
+        for name, source in hdf5_files.read_net(path):
             target = self._target(name)
             if target is None:
                 continue
             blobs, own = target.layer.blobs, self._own_blobs(self._wiring.nodes.index(target))
             if set(source) - set(range(len(blobs))) or set(own) - set(source):
-                raise _incompatible(name, os.fspath(path), len(source), len(own))
+                raise _incompatible(name, path, len(source), len(own))
             for param_id, values in source.items():
                 if values.shape != blobs[param_id].shape:
                     raise _other_shape(name, param_id, values.shape, blobs[param_id].shape)
@@ -107,8 +112,9 @@ class Weights:
 
     def save(self, path: str | os.PathLike[str], write_diff: bool = False) -> None:
         """Write all layers with their parameters as a caffemodel, byte for byte as Caffe does; atomic."""
+        path = path_of("net.save", path, "a caffemodel")
         param, blobs = self.to_proto()
-        caffemodel.write_net(os.fspath(path), param, [[b.data for b in layer] for layer in blobs],
+        caffemodel.write_net(path, param, [[b.data for b in layer] for layer in blobs],
                              diffs=[[b.diff for b in layer] for layer in blobs] if write_diff else None)
 
     def save_hdf5(self, path: str | os.PathLike[str], write_diff: bool = False) -> None:
@@ -118,7 +124,7 @@ class Weights:
                   for layer_id, node in enumerate(nodes)]
         # Caffe: gradients are written of every parameter, shared or not. net.cpp, ToHDF5
         diffs = [{i: blob.diff for i, blob in enumerate(node.layer.blobs)} for node in nodes]
-        hdf5_files.write_net(os.fspath(path), layers, diffs if write_diff else None)
+        hdf5_files.write_net(path_of("net.save_hdf5", path, "a caffemodel"), layers, diffs if write_diff else None)
 
     def _own_blobs(self, layer_id: int) -> dict[int, Blob]:
         """Return a layer's parameters by number, except those that another layer owns."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..errors import SolverError
 from ..files.proto_text import read_solver_param
+from ..paths import path_of
 from .sgd_solver import SGDSolver
 from .solver import Solver
 from .update_rules import AdaDeltaSolver, AdaGradSolver, AdamSolver, NesterovSolver, RMSPropSolver
@@ -25,7 +26,8 @@ def get_solver(param_file: str | os.PathLike[str]) -> Solver:
     Raises:
         SolverError: a type that is unknown; else as the solver's constructor.
     """
-    return solver_of(read_solver_param(os.fspath(param_file)), os.fspath(param_file))
+    path = path_of("get_solver", param_file, "a solver prototxt")
+    return solver_of(read_solver_param(path), path)
 
 
 def solver_of(param: Any, source: str = "solver") -> Solver:

@@ -23,6 +23,7 @@ from .. import common, log
 from ..errors import SolverError
 from ..files.proto_text import read_solver_param
 from ..net.net import Net
+from ..paths import path_of
 from . import not_finite, snapshot, training_log
 from .losses import Loss, Losses
 from .nets import build_test_nets, build_train_net
@@ -46,7 +47,7 @@ class Solver:
     type = ""
 
     def __init__(self, param_file: str | os.PathLike[str]) -> None:
-        self._init(read_solver_param(os.fspath(param_file)))
+        self._init(read_solver_param(path_of(type(self).__name__, param_file, "a solver prototxt")))
 
     @classmethod
     def from_param(cls, param: Any) -> Solver:
@@ -63,8 +64,8 @@ class Solver:
         self._check_param()
         if param.random_seed >= 0:
             common.set_random_seed(param.random_seed + common.solver_rank())
-        self.net: Net = build_train_net(param)
-        self.test_nets: list[Net] = build_test_nets(param)
+        self._net: Net = build_train_net(param)
+        self._test_nets: list[Net] = build_test_nets(param)
         log.info("Solver scaffolding done.", "solver.cpp:57")
         self._iter = 0
         self._current_step = 0
@@ -89,6 +90,20 @@ class Solver:
             raise SolverError(f"solver: got iter_size {param.iter_size}, want at least 1")
         if param.snapshot and common.root_solver():
             snapshot.check_snapshot_place(param)
+
+    @property
+    def net(self) -> Net:
+        """The net in training."""
+        return self._net
+
+    @property
+    def test_nets(self) -> list[Net]:
+        """The nets of the tests, which use the weights of the net in training."""
+        return self._test_nets
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise SolverError("a solver cannot be pickled or copied; write its state, solver.snapshot(), and restore it in "
+                          "another: solver.restore(path)")
 
     # -- what the rule provides ----------------------------------------------------------------
 
@@ -190,7 +205,8 @@ class Solver:
         log.info(f"Solving {self.net.name}", "solver.cpp:289")
         log.info(f"Learning Rate Policy: {param.lr_policy}", "solver.cpp:290")
         if resume_file is not None:
-            log.info(f"Restoring previous solver status from {os.fspath(resume_file)}", "solver.cpp:297")
+            resume_file = path_of("solver.solve", resume_file, "a solverstate")
+            log.info(f"Restoring previous solver status from {resume_file}", "solver.cpp:297")
             self.restore(resume_file)
         start_iter = self._iter
         self.step(param.max_iter - self._iter)
@@ -267,13 +283,16 @@ class Solver:
             SolverError: it does not fit this solver, or its weights are missing.
             ProtoError: a file is missing, empty, cut off or something else.
         """
-        state = snapshot.load(os.fspath(state_file), self.net, self._history())
+        path = path_of("solver.restore", state_file, "a solverstate")
+        state = snapshot.load(path, self.net, self._history())
         self._iter, self._current_step = state.iter, state.current_step
 
     # -- more of pycaffe -----------------------------------------------------------------------
 
     def share_weights(self, net: Net) -> None:
         """Let another net use the weights of this solver's net."""
+        if not isinstance(net, Net):
+            raise TypeError(f"solver.share_weights: got {type(net).__name__}, want a caffe.Net")
         net.share_with(self.net)
 
     def set_action_function(self, requested_action: Callable[[], str]) -> None:
