@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import h5py
@@ -222,6 +223,39 @@ def test_faults_of_hdf5_data(make, text, words):
     Path("data.prototxt").write_text(text)
     with pytest.raises(caffe.LayerError, match=f"layer 'data' .*{words}"):
         caffe.Net("data.prototxt", caffe.TRAIN)
+
+
+def two_files(shape):
+    """Write a list of two files, the second's rows of this shape."""
+    data_files()
+    with h5py.File("1.h5", "w") as file:
+        file["x"] = np.arange(4 * np.prod(shape), dtype=np.float32).reshape(4, *shape)
+        file["y"] = np.arange(4)
+
+
+@pytest.mark.parametrize("shape", [(2, 4), (2, 2), (7,), ()])
+def test_d42_files_with_rows_of_other_counts_are_named(shape):
+    two_files(shape)
+    Path("data.prototxt").write_text(DATA.format("list.txt", 3, ""))
+    net = caffe.Net("data.prototxt", caffe.TRAIN)
+    net.forward()
+    for _ in range(2):
+        with pytest.raises(caffe.LayerError, match=rf"layer 'data' .*dataset x of 1.h5 has rows of shape "
+                                                   rf"{re.escape(str(shape))}, that of 0.h5 \(2, 3\)"):
+            net.forward()
+
+
+def test_oracle_rows_of_another_shape_and_as_many_values(tmp_path):
+    two_files((3, 2))
+    script = """
+write("data.prototxt", DATA)
+net = caffe.Net("data.prototxt", caffe.TRAIN)
+out["x"] = np.stack([net.forward()["sum"].copy() for _ in range(5)])
+"""
+    text, got = f"DATA = {DATA.format('list.txt', 2, '')!r}\n{script}", {}
+    want = theirs(tmp_path, text)
+    exec(text, {"caffe": caffe, "np": np, "out": got, "write": write})  # noqa: F821
+    np.testing.assert_array_equal(got["x"], want["x"])
 
 
 OUTPUT = """

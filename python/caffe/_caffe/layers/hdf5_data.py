@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,8 @@ class HDF5DataLayer(Layer):
         self.batch_size = param.batch_size
         # DEVIATION D31: Caffe shuffles with C's rand().
         self._shuffle = RNG(SHUFFLE_SEED).shuffle if param.shuffle else lambda items: None
+        self._failed: Exception | None = None
+        self._first = ""  # the file whose rows shaped the tops
         rows = self._rows(self._read_list(param.source))
         first = next(rows)
         for blob, values in zip(top, first, strict=True):
@@ -48,9 +51,18 @@ class HDF5DataLayer(Layer):
 
     def forward(self, bottom, top):
         """Copy the next rows."""
-        batch = [next(self._due) for _ in range(self.batch_size)]
+        batch = self._batch()
         for i, blob in enumerate(top):
             blob.load_data(torch.from_numpy(np.stack([row[i] for row in batch])))
+
+    def _batch(self):
+        if self._failed is not None:
+            raise self._failed
+        try:
+            return [next(self._due) for _ in range(self.batch_size)]
+        except Exception as problem:  # what reads the rows ends with it
+            self._failed = problem
+            raise
 
     def backward(self, top, propagate_down, bottom):
         """Nothing below."""
@@ -93,7 +105,17 @@ class HDF5DataLayer(Layer):
         if len(set(counts)) > 1:
             listed = ", ".join(f"{name} {count}" for name, count in zip(names, counts, strict=True))
             self.fail(f"datasets of {path} have different numbers of rows: {listed}")
-        return arrays
+        if not self._first:
+            self._first, self._row_shapes = path, [array.shape[1:] for array in arrays]
+        return [self._as_first(path, *what) for what in zip(names, arrays, self._row_shapes, strict=True)]
+
+    def _as_first(self, path, name, array, shape):
+        """Give rows the shape of the first file's. Caffe: their values are taken as they lie in memory."""
+        if prod(array.shape[1:]) != prod(shape):
+            # DEVIATION D42: Caffe reads as many values as the first file's rows have.
+            self.fail(f"dataset {name} of {path} has rows of shape {array.shape[1:]}, that of {self._first} {shape}; "
+                      "all files of a list want rows of as many values")
+        return array.reshape(-1, *shape)
 
     def _dataset(self, file, path, name):
         if name not in file or not hasattr(file[name], "shape"):
