@@ -25,8 +25,8 @@ ARCHITECTURES: dict[str, Callable[[Draft], None]] = {write.__name__: write for w
     small.lenet, small.cifar10_quick, small.cifar10_full, small.siamese, small.mtcnn_p, small.mtcnn_r, small.mtcnn_o,
     alexnet.caffenet, alexnet.nin, alexnet.squeezenet, inception.googlenet, inception.inception_bn,
     inception.inception_v3, vgg.vgg16_bn, vgg.segnet_encoder, resnet.resnet_18, resnet.resnet_20, resnet.resnet_50,
-    resnet.se_resnet_50, densenet.densenet_40, densenet.densenet_121, mobilenet.mobilenet_v1, mobilenet.mobilenet_v2,
-    captioning.lrcn)}
+    resnet.se_resnet_20, resnet.se_resnet_50, densenet.densenet_40, densenet.densenet_121, mobilenet.mobilenet_v1,
+    mobilenet.mobilenet_v2, captioning.lrcn)}
 
 
 def draft(name: str, **how) -> Draft:

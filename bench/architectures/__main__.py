@@ -26,9 +26,8 @@ os.environ.setdefault("GLOG_minloglevel", "2")
 import numpy as np
 
 import caffe
-from bench.architectures import ARCHITECTURES, draft
+from bench.architectures import ARCHITECTURES, draft, weights
 from bench.architectures.report import summary, table
-from bench.architectures.weights import fill
 from bench.machine import stamp
 from bench.measure import counted
 from bench.peers import PEERS, BenchError, Worker
@@ -54,11 +53,7 @@ def prepare(name: str, batch: int, folder: Path) -> dict[str, dict]:
         if not build:
             np.savez(folder / f"{use}.npz", **net.arrays())
             uses[use].update(caffemodel=str(folder / "weights.caffemodel"), inputs=str(folder / f"{use}.npz"))
-    net = caffe.Net(uses["forward"]["prototxt"], caffe.TEST)
-    for blob, values in np.load(uses["forward"]["inputs"]).items():
-        net.blobs[blob].data[...] = values
-    fill(net)
-    net.save(str(folder / "weights.caffemodel"))
+    weights.write(name, batch, folder / "weights.caffemodel")
     return uses
 
 

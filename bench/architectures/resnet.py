@@ -1,7 +1,8 @@
 """ResNet and SE-ResNet, as their Caffe releases: BatchNorm, Scale and ReLU in place, the stride in the first 1x1.
 
 In:   a Draft.   Out: the net in it.
-Source: He et al. 2015 (arXiv 1512.03385), table 1 and section 4.2; Hu et al. 2017 (arXiv 1709.01507), figure 3.
+Source: He et al. 2015 (arXiv 1512.03385), table 1 and section 4.2; Hu et al. 2017 (arXiv 1709.01507), figure 3
+and section 6.2.
 """
 
 from __future__ import annotations
@@ -23,11 +24,13 @@ def bottleneck(draft: Draft, name: str, bottom, channels: int, stride: int, wide
     return draft.relu(f"{name}/relu", draft.sum(name, short, top))
 
 
-def basic(draft: Draft, name: str, bottom, channels: int, stride: int, widen: bool):
-    """Add a block of two 3x3."""
+def basic(draft: Draft, name: str, bottom, channels: int, stride: int, widen: bool, squeeze=None):
+    """Add a block of two 3x3; `squeeze` weighs its channels before the sum."""
     short = draft.unit(f"{name}_branch1", bottom, channels, 1, relu=False, stride=stride) if widen else bottom
     top = draft.unit(f"{name}_branch2a", bottom, channels, 3, stride=stride, pad=1)
     top = draft.unit(f"{name}_branch2b", top, channels, 3, relu=False, pad=1)
+    if squeeze:
+        top = squeeze(draft, name, top, channels)
     return draft.relu(f"{name}/relu", draft.sum(name, short, top))
 
 
@@ -77,11 +80,21 @@ def resnet_18(draft: Draft) -> None:
     draft.classify(draft.full("fc1000", draft.pool("pool5", top, 7, ave=True), 1000), 1000)
 
 
-def resnet_20(draft: Draft) -> None:
-    """Write ResNet-20 for CIFAR, 32; shortcuts that widen are 1x1 convolutions."""
+def twenty(draft: Draft, squeezes=(None,) * 3) -> None:
+    """Write a net of basic blocks in three stages for CIFAR, 32; shortcuts that widen are 1x1 convolutions."""
     top = draft.unit("conv1", draft.image(32), 16, 3, pad=1)
-    for stage, channels in enumerate((16, 32, 64), 1):
+    for stage, (channels, squeeze) in enumerate(zip((16, 32, 64), squeezes), 1):
         for block in range(3):
             stride = 2 if block == 0 and stage > 1 else 1
-            top = basic(draft, f"res{stage}{'abc'[block]}", top, channels, stride, stride == 2)
+            top = basic(draft, f"res{stage}{'abc'[block]}", top, channels, stride, stride == 2, squeeze)
     draft.classify(draft.full("fc", draft.whole("pool", top), 10), 10)
+
+
+def resnet_20(draft: Draft) -> None:
+    """Write ResNet-20 for CIFAR."""
+    twenty(draft)
+
+
+def se_resnet_20(draft: Draft) -> None:
+    """Write SE-ResNet-20 for CIFAR."""
+    twenty(draft, (squeeze_conv, squeeze_conv, squeeze_full))

@@ -49,8 +49,8 @@ def cifar10_full(draft: Draft) -> None:
 
 def alike(rng, shape):
     """Return pairs whose halves differ by a little noise: their features then lie within the margin."""
-    first = rng.standard_normal((shape[0], 1, *shape[2:]))
-    return np.concatenate([first, first + 0.02 * rng.standard_normal(first.shape)], 1)
+    first = rng.normal(0, 0.1, (shape[0], 1, *shape[2:]))
+    return np.concatenate([first, first + rng.normal(0, 0.02, first.shape)], 1)
 
 
 def siamese(draft: Draft) -> None:

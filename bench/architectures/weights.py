@@ -1,17 +1,38 @@
 """Weights of a size that real ones have: values neither vanish nor grow through the depth.
 
-In:   a net in TEST with an input in it, a seed.
-Out:  the same net filled: weights by the size of what they sum, BatchNorm's statistics from a pass, a little off.
+In:   a net's name, or a net in TEST with an input in it.
+Out:  a caffemodel, or the net filled: weights by the size of what they sum, BatchNorm's statistics from a pass, a
+      little off.
 Not here: fillers, which would take most of the time.
 """
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
+
 import numpy as np
 
 import caffe
+from bench.architectures import draft
 
+# of a Scale, on average: around 0, each BatchNorm under a ReLU would let a rounding grow by a fifth
+SHIFT = 0.5
 SUMMED = 999.982  # blobs[2] of a BatchNorm that has seen many batches: the statistics are stored times this
+
+
+def write(name: str, batch: int, path: Path) -> caffe.Net:
+    """Write weights of a net, those of heads that only training has among them; returns the net filled."""
+    written = draft(name, batch=batch, train=True, fillers=False)
+    with tempfile.TemporaryDirectory() as folder:
+        text = Path(folder) / "net.prototxt"
+        text.write_text(written.text())
+        net = caffe.Net(str(text), caffe.TEST)
+    for blob, values in written.arrays().items():
+        net.blobs[blob].data[...] = values
+    fill(net)
+    net.save(str(path))
+    return net
 
 
 def fill(net: caffe.Net, seed: int = 1) -> None:
@@ -38,9 +59,9 @@ def draw(layer, rng: np.random.Generator) -> None:
         return
     else:
         rng.standard_normal(out=blobs[0], dtype=np.float32)
-        blobs[0][...] *= np.float32(np.sqrt(2 / blobs[0][0].size))
+        blobs[0][...] *= np.float32(np.sqrt((2 if layer.type == "Convolution" else 1) / blobs[0][0].size))
     for bias in blobs[1:]:
-        bias[...] = rng.normal(0, 0.1, bias.shape)
+        bias[...] = rng.normal(SHIFT if layer.type == "Scale" else 0, 0.1, bias.shape)
 
 
 def observe(blobs, values: np.ndarray, rng: np.random.Generator) -> None:
