@@ -217,7 +217,7 @@ class Grower:
         if kind == "Pooling" and own.get("pool") == "MAX" and not self.train and self.often(0.1):
             tops = 2
         in_place = kind in draw.IN_PLACE and self.often(SHARE["in place"])
-        if kind == "Eltwise" and self.often(0.15) and not self.genuine:
+        if kind == "Eltwise" and self.often(0.5) and not self.genuine:
             in_place = True
         top = self.add(kind, bottoms, own, in_place, tops)
         self.closed |= set(self.layers[-1].tops[1:]) if kind == "Pooling" else set()
@@ -288,7 +288,7 @@ class Grower:
         self.input(draw.image(rng, wide))
         if self.often(0.2):
             self.input(self.shapes["data"] if self.often(0.5) else draw.image(rng, False))
-        blocks = [self.plain] * 5 + [self.single] * 8 + [self.residual, self.dense, self.squeeze, self.inception,
+        blocks = [self.plain] * 5 + [self.single] * 14 + [self.residual, self.dense, self.squeeze, self.inception,
                                                          self.split, self.fcn]
         for _ in range(rng.randint(1, 2) if wide else rng.randint(1, 6)):
             self._try(lambda: rng.choice(blocks)(self.any_blob()))
@@ -298,6 +298,8 @@ class Grower:
             self._try(self.loss)
         if self.train and not any(layer.type.endswith("Loss") for layer in self.layers):
             self.add("SoftmaxWithLoss", ["data", self.labels_for("data")])
+        if not any(layer.bottoms for layer in self.layers):
+            self.add("ReLU", ["data"])
         return tuple(self.layers)
 
     def _try(self, block) -> None:

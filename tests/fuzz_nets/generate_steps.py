@@ -104,7 +104,8 @@ class Steps:
         if self.params and self.often(0.25):
             self._weights()
         if self.often(0.04):
-            self.do("hook", self.rng.choice(self.layers[1:] or self.layers).name, self.blob())
+            layer = self.rng.choice([layer for layer in self.layers if layer.bottoms])
+            self.do("hook", layer.name, self.rng.choice(layer.bottoms))
         if self.often(0.05):
             self.do("toggle", self.often(0.5))
         if self.often(0.05):

@@ -166,7 +166,7 @@ def _less(layer: Layer) -> Iterator[Layer]:
         return
     for name, value in layer.own.items():
         if name in DEFAULTS:
-            yield layer.with_own(**{name: None})
+            yield layer.with_own(**dict.fromkeys((name, name.replace("_h", "_w"), name.replace("_w", "_h"))))
         if SMALLER.get(name, value) != value:
             yield layer.with_own(**{name: SMALLER[name]})
             if isinstance(value, int) and value > 2:
@@ -225,7 +225,7 @@ def _step(step: tuple, layers: tuple[Layer, ...], names: set[str], blobs: dict, 
         found = params.get(step[1], [])
         return step if found and (kind == "weights" or step[2] < len(found)) else None
     if kind == "hook":
-        return step if step[1] in known and step[2] in names else None
+        return step if any(layer.name == step[1] and step[2] in layer.bottoms for layer in layers) else None
     if kind == "backward":
         return (kind, step[1], [name for name in step[2] if name in names])
     if kind == "forward" and len(step) > 2:
