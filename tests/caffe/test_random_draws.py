@@ -248,3 +248,17 @@ def test_blobs_given_to_recurrent_layers_are_not_looked_at(kind, tmp_path):
     same = ours([(plain, caffe.TEST, 1), (given, caffe.TEST, 1)], tmp_path)
     assert np.array_equal(same["0 0 u"], same["1 0 u"])
     both([(given, caffe.TEST, 1)], tmp_path, "u")
+
+
+def test_d43_the_weights_of_very_many_steps_are_drawn_a_bounded_number_of_times(tmp_path):
+    after = []
+    for steps in (9_999, 10_000, 1_000_000):
+        (tmp_path / "net.prototxt").write_text(f"""
+layer {{ name: "x" type: "Input" top: "x" top: "cont" input_param {{
+  shape {{ dim: {steps} dim: 1 dim: 1 }} shape {{ dim: {steps} dim: 1 }} }} }}
+layer {{ name: "rnn" type: "RNN" bottom: "x" bottom: "cont" top: "y" recurrent_param {{ num_output: 1
+  weight_filler {{ type: "uniform" }} }} }}""")
+        caffe.set_random_seed(1)
+        caffe.Net(str(tmp_path / "net.prototxt"), caffe.TEST)
+        after.append(caffe._caffe.common.rng().draw())
+    assert after[0] != after[1] == after[2]

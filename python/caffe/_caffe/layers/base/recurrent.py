@@ -19,6 +19,9 @@ from ...blob import Blob
 from ...filler import fill
 from ...layer import Layer
 
+# DEVIATION D43: Caffe fills once for each step, however many; it would build a net of as many layers first.
+MOST_STEPS = 10_000
+
 
 class RecurrentLayer(Layer):
     """The shared base; a subclass names its states and parameters and steps forward and backward."""
@@ -53,18 +56,19 @@ class RecurrentLayer(Layer):
         self.static_inputs = prod(bottom[2].shape[1:]) if self.has_static else 0
         self.param_shapes = self.parameter_shapes()
         del self.blobs[:]  # Caffe: blobs that the prototxt gives are not looked at. recurrent_layer.cpp
-        self.blobs.extend(self._filled(self.param_shapes))
+        self.blobs.extend(Blob(*shape) for shape in self.param_shapes)
+        self._fill(self.blobs)
         # Caffe: each step of the unrolled net fills its parameters before it shares those of the first. net.cpp, Init
-        for _ in range(self.timesteps - 1):
-            self._filled(self.param_shapes[-self.params_of_a_step:])
+        of_a_step = [Blob(*shape) for shape in self.param_shapes[-self.params_of_a_step:]]
+        for _ in range(min(self.timesteps, MOST_STEPS) - 1):
+            self._fill(of_a_step)
         self.kept = [Blob() for _ in self.states]
 
-    def _filled(self, shapes: Sequence[tuple[int, ...]]) -> list[Blob]:
-        """Return new parameters: weights have two axes, biases one."""
-        param, blobs = self.layer_param.recurrent_param, [Blob(*shape) for shape in shapes]
+    def _fill(self, blobs: Sequence[Blob]) -> None:
+        """Fill parameters: weights have two axes, biases one."""
+        param = self.layer_param.recurrent_param
         for blob in blobs:
             fill(blob, param.weight_filler if len(blob.shape) == 2 else param.bias_filler)
-        return blobs
 
     def parameter_shapes(self) -> list[tuple[int, ...]]:
         """Return the shapes of the parameters, weights of two axes and biases of one, in Caffe's order."""
