@@ -9,6 +9,7 @@ Not here: the layers themselves (layers/, one type a file). Source: BVLC layer_f
 from __future__ import annotations
 
 import difflib
+import functools
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -64,5 +65,6 @@ def create_layer(layer_param: Any) -> Layer:
     return make(layer_param)
 
 
+@functools.cache
 def _load_built_in_layers() -> None:
     from . import layers  # noqa: F401  (its import registers every file of the folder)

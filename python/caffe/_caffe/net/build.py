@@ -8,6 +8,9 @@ Source: BVLC net.cpp, Init, AppendTop, AppendBottom, AppendParam.
 
 from __future__ import annotations
 
+import contextlib
+import gc
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from .. import common, log
@@ -15,6 +18,7 @@ from ..blob import Blob
 from ..errors import LayerError, NetError
 from ..files.blobproto import decode_blob
 from ..files.wire import WireError
+from ..layer import Layer
 from ..layer_factory import create_layer
 from . import faults
 from .estimate import Estimate
@@ -32,6 +36,7 @@ class NetBuilder:
         self._given: dict[int, dict[str, float]] = {}  # by id of a learnable: multipliers that a ParamSpec gave
         self._values = 0  # in all tops so far
         self._estimate = Estimate()
+        self._is_logged = log.enabled(0)  # asked once: a large net logs thousands of lines
 
     def build(self, net_param: Any) -> Wiring:
         """Build all layers, then decide who needs backward.
@@ -43,10 +48,11 @@ class NetBuilder:
             NetError or LayerError: unknown or duplicate blobs, wrong counts, shapes that do not fit.
             OutOfMemory: its blobs take more memory than there is.
         """
-        for layer_id, layer_param in enumerate(net_param.layer):
-            if not layer_param.HasField("phase"):
-                layer_param.phase = net_param.state.phase
-            self._append_layer(layer_id, layer_param)
+        with common.arithmetic(), collection_put_off():
+            for layer_id, layer_param in enumerate(net_param.layer):
+                if not layer_param.HasField("phase"):
+                    layer_param.phase = net_param.state.phase
+                self._append_layer(layer_id, layer_param)
         self._switch_off_backward()
         if net_param.force_backward:
             self._force_backward()
@@ -61,32 +67,37 @@ class NetBuilder:
             log.info(f"This network produces output {name}", "net.cpp:242")
         return w
 
+    def _log(self, text: str, where: str) -> None:
+        if self._is_logged:
+            log.info(text, where)
+
     # -- one layer -----------------------------------------------------------------------------
 
     def _append_layer(self, layer_id: int, layer_param: Any) -> None:
-        w = self.wiring
-        if len(layer_param.propagate_down) not in (0, len(layer_param.bottom)):
-            raise NetError(f"layer '{layer_param.name}': propagate_down param must be specified either 0 or "
-                           f"bottom_size times; got {len(layer_param.propagate_down)} for {len(layer_param.bottom)}")
-        log.info(f"Creating layer {layer_param.name}", "layer_factory.hpp:77")
+        w, name = self.wiring, layer_param.name
+        bottoms, tops, propagate_down = layer_param.bottom, layer_param.top, layer_param.propagate_down
+        if len(propagate_down) not in (0, len(bottoms)):
+            raise NetError(f"layer '{name}': propagate_down param must be specified either 0 or bottom_size times; "
+                           f"got {len(propagate_down)} for {len(bottoms)}")
+        self._log(f"Creating layer {name}", "layer_factory.hpp:77")
         given = _given_blobs(layer_param)
         layer = create_layer(layer_param)
         layer.blobs.extend(given)
-        log.info(f"Creating Layer {layer_param.name}", "net.cpp:84")
-        node = Node(layer, layer_param.name)
+        self._log(f"Creating Layer {name}", "net.cpp:84")
+        node = Node(layer, name)
         w.nodes.append(node)
         need_backward = False
-        for bottom_id in range(len(layer_param.bottom)):
-            blob_id = self._append_bottom(node, layer_param, bottom_id)
+        for bottom_id in range(len(bottoms)):
+            blob_id = self._append_bottom(node, bottoms[bottom_id], bottom_id, propagate_down)
             need_backward = need_backward or w.named_blobs[blob_id].need_backward
-        for top_id in range(len(layer_param.top)):
-            self._append_top(node, layer_param, top_id)
-            if layer_param.type == "Input":
+        for top_id in range(len(tops)):
+            self._append_top(node, tops[top_id], top_id, bottoms)
+            if layer.type == "Input":
                 w.input_ids.append(len(w.named_blobs) - 1)
         if layer.auto_top_blobs:
             needed = max(layer.min_num_top or 0, layer.exact_num_top or 0)
-            for _ in range(len(layer_param.top), needed):
-                log.info(f"{layer_param.name} -> (automatic)", "net.cpp:380")
+            for _ in range(len(tops), needed):
+                self._log(f"{name} -> (automatic)", "net.cpp:380")
                 self._append_blob(node, "(automatic)")
         specified = len(layer_param.param)
         self._set_up(node)
@@ -98,52 +109,54 @@ class NetBuilder:
                 w.named_blobs[blob_id].need_backward = True
 
     def _set_up(self, node: Node) -> None:
-        layer = node.layer
-        layer.check_blobs(node.bottoms, node.tops)
-        with common.arithmetic(), faults.naming(layer):
-            layer.setup(node.bottoms, node.tops)
-            layer.reshape(node.bottoms, node.tops)
-        layer.set_loss_weights(node.tops)
-        log.info(f"Setting up {layer.name}", "net.cpp:122")
-        for blob, blob_id, weight in zip(node.tops, node.top_ids, layer.loss_weights, strict=True):
+        layer, tops = node.layer, node.tops
+        layer.check_blobs(node.bottoms, tops)
+        with faults.naming(layer):
+            layer.setup(node.bottoms, tops)
+            layer.reshape(node.bottoms, tops)
+        layer.set_loss_weights(tops)
+        for blob, blob_id, weight in zip(tops, node.top_ids, layer.loss_weights, strict=True):
             self.wiring.named_blobs[blob_id].loss_weight = weight
+            self._values += blob.count
+        if self._is_logged:
+            self._log_tops(layer, tops)
+
+    def _log_tops(self, layer: Layer, tops: list[Blob]) -> None:
+        log.info(f"Setting up {layer.name}", "net.cpp:122")
+        for blob, weight in zip(tops, layer.loss_weights, strict=True):
             lengths = "".join(f"{length} " for length in blob.shape)
             log.info(f"Top shape: {lengths}({blob.count})", "net.cpp:129")
             if weight:
                 log.info(f"    with loss weight {weight:g}", "net.cpp:132")
-            self._values += blob.count
         log.info(f"Memory required for data: {4 * self._values}", "net.cpp:137")
 
     # -- blobs ---------------------------------------------------------------------------------
 
-    def _append_bottom(self, node: Node, layer_param: Any, bottom_id: int) -> int:
-        w, name = self.wiring, layer_param.bottom[bottom_id]
+    def _append_bottom(self, node: Node, name: str, bottom_id: int, propagate_down: Sequence[bool]) -> int:
         if name not in self._available:
             known = ", ".join(self._available) or "none"
-            raise NetError(f"Unknown bottom blob '{name}' (layer '{layer_param.name}', bottom index {bottom_id}); "
+            raise NetError(f"Unknown bottom blob '{name}' (layer '{node.name}', bottom index {bottom_id}); "
                            f"blobs not consumed so far: {known}")
         blob_id = self._blob_id[name]
         del self._available[name]
-        log.info(f"{layer_param.name} <- {name}", "net.cpp:406")
-        need_backward = w.named_blobs[blob_id].need_backward
-        if layer_param.propagate_down:
-            need_backward = layer_param.propagate_down[bottom_id]
-        node.bottoms.append(w.named_blobs[blob_id].blob)
+        self._log(f"{node.name} <- {name}", "net.cpp:406")
+        named = self.wiring.named_blobs[blob_id]
+        node.bottoms.append(named.blob)
         node.bottom_ids.append(blob_id)
-        node.bottom_need_backward.append(need_backward)
+        node.bottom_need_backward.append(propagate_down[bottom_id] if propagate_down else named.need_backward)
         return blob_id
 
-    def _append_top(self, node: Node, layer_param: Any, top_id: int) -> None:
-        w, name = self.wiring, layer_param.top[top_id]
-        if top_id < len(layer_param.bottom) and layer_param.bottom[top_id] == name:
-            log.info(f"{layer_param.name} -> {name} (in-place)", "net.cpp:367")
+    def _append_top(self, node: Node, name: str, top_id: int, bottoms: Sequence[str]) -> None:
+        w = self.wiring
+        if top_id < len(bottoms) and bottoms[top_id] == name:
+            self._log(f"{node.name} -> {name} (in-place)", "net.cpp:367")
             node.tops.append(w.named_blobs[self._blob_id[name]].blob)
             node.top_ids.append(self._blob_id[name])
         elif name in self._blob_id:
-            raise NetError(f"Top blob '{name}' produced by multiple sources. (layer '{layer_param.name}', top index "
+            raise NetError(f"Top blob '{name}' produced by multiple sources. (layer '{node.name}', top index "
                            f"{top_id}; to work in place, name it as the bottom of the same index)")
         else:
-            log.info(f"{layer_param.name} -> {name}", "net.cpp:380")
+            self._log(f"{node.name} -> {name}", "net.cpp:380")
             self._blob_id[name] = len(w.named_blobs)
             self._append_blob(node, name)
         self._available[name] = None
@@ -159,31 +172,31 @@ class NetBuilder:
     def _append_params(self, layer_id: int, layer_param: Any, specified: int) -> bool:
         """Register a layer's parameters, of which so many came with a spec; tell whether any is to be learned."""
         layer = self.wiring.nodes[layer_id].layer
-        if len(layer_param.param) > len(layer.blobs):
-            raise NetError(f"Too many params specified for layer {layer_param.name}: got {len(layer_param.param)}, "
+        specs, lacking = list(layer_param.param), len(layer.blobs) - len(layer_param.param)
+        if lacking < 0:
+            raise NetError(f"Too many params specified for layer {layer_param.name}: got {len(specs)}, "
                            f"it has {len(layer.blobs)}")
-        absent = type(layer_param)().param.add()
-        specs = [layer_param.param[i] if i < len(layer_param.param) else absent for i in range(len(layer.blobs))]
+        if lacking:
+            specs += [type(layer_param)().param.add()] * lacking
         # Caffe: specs that a layer adds in its own setup (BatchNorm) rule the solver, but not backward. net.cpp, Init
         layer.param_propagate_down = [i >= specified or spec.lr_mult != 0 for i, spec in enumerate(specs)]
-        for param_id, spec in enumerate(specs):
-            self._append_param(layer_id, param_id, spec)
+        for param_id, (blob, spec) in enumerate(zip(layer.blobs, specs, strict=True)):
+            self._append_param(blob, layer_id, param_id, spec)
         return any(layer.param_propagate_down)
 
-    def _append_param(self, layer_id: int, param_id: int, spec: Any) -> None:
-        w = self.wiring
-        blob = w.nodes[layer_id].layer.blobs[param_id]
-        owner = self._owner.get(spec.name) if spec.name else None
+    def _append_param(self, blob: Blob, layer_id: int, param_id: int, spec: Any) -> None:
+        w, name = self.wiring, spec.name
+        owner = self._owner.get(name) if name else None
         if owner is None:
             w.learnables.append(Learnable(blob, spec.lr_mult, spec.decay_mult))
             learnable = w.learnables[-1]
         else:
             self._share_param(owner, blob, spec)
             learnable = owner.learnable
-        w.params.append(Parameter(blob, spec.name or str(param_id), layer_id, param_id, owner, learnable))
-        if owner is None and spec.name:
-            self._owner[spec.name] = w.params[-1]
-        self._settle_multipliers(learnable, spec)
+        w.params.append(Parameter(blob, name or str(param_id), layer_id, param_id, owner, learnable))
+        if name:  # others may share it
+            self._owner.setdefault(name, w.params[-1])
+            self._settle_multipliers(learnable, spec)
 
     def _share_param(self, owner: Parameter, blob: Blob, spec: Any) -> None:
         nodes = self.wiring.nodes
@@ -243,7 +256,7 @@ class NetBuilder:
                 if not needed:
                     skipped.add(name)
             word = "needs" if node.need_backward else "does not need"
-            log.info(f"{node.name} {word} backward computation.", "net.cpp:198")
+            self._log(f"{node.name} {word} backward computation.", "net.cpp:198")
 
     def _force_backward(self) -> None:
         w = self.wiring
@@ -257,9 +270,23 @@ class NetBuilder:
             node.layer.param_propagate_down = [True] * len(node.layer.blobs)
 
 
+@contextlib.contextmanager
+def collection_put_off() -> Iterator[None]:
+    """Let the garbage collector rest: nearly all that is made is kept, and looking at it takes a third as long again."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
 def _given_blobs(layer_param: Any) -> list[Blob]:
     """Take out of a LayerParameter the parameters that a prototxt brings along, and return them as blobs."""
-    found = []
+    found: list[Blob] = []
+    if not layer_param.blobs:
+        return found
     for proto in layer_param.blobs:
         raw = proto.SerializeToString()
         try:

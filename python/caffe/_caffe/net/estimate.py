@@ -9,12 +9,14 @@ counts what has been built so far after every layer, and gradients at the end.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .. import memory
 from ..errors import OutOfMemory
 
 if TYPE_CHECKING:
+    from ..blob import Blob
+    from ..syncedmem import SyncedMemory
     from .wiring import Wiring
 
 
@@ -23,7 +25,7 @@ class Estimate:
 
     def __init__(self) -> None:
         self._room = memory.available()
-        self._taken: dict[int, tuple[int, str]] = {}  # by memory: bytes, what it is
+        self._taken: dict[int, tuple[int, str, tuple]] = {}  # by memory: bytes, what it is and what that lacks
         self._total = 0
 
     def add(self, wiring: Wiring) -> None:
@@ -33,12 +35,11 @@ class Estimate:
             OutOfMemory: the net so far takes more than there is.
         """
         node = wiring.nodes[-1]
-        layer = node.layer
-        blobs = [(blob, f"top '{name}' of layer")
-                 for blob, name in zip(node.tops, wiring.names_of(node.top_ids), strict=True)]
-        for blob, what in [*blobs, *((blob, f"parameter {i} of layer") for i, blob in enumerate(layer.blobs))]:
-            self._count(id(blob._data), blob.count, f"{what} '{layer.name}' {blob.shape}")
-        self._judge(f"the net's blobs take {{}} up to layer '{layer.name}'")
+        for blob, blob_id in zip(node.tops, node.top_ids, strict=True):
+            self._count(blob, blob._data, "top '{}' of layer '{}' {}", wiring.named_blobs[blob_id].name, node.name)
+        for i, blob in enumerate(node.layer.blobs):
+            self._count(blob, blob._data, "parameter {} of layer '{}' {}", i, node.name)
+        self._judge("up to layer '{}'", node.name)
 
     def add_gradients(self, wiring: Wiring) -> None:
         """Count what backward will need.
@@ -46,26 +47,25 @@ class Estimate:
         Raises:
             OutOfMemory: the net with its gradients takes more than there is.
         """
-        for node in wiring.nodes:
-            for blob, name, needed in zip(node.bottoms, wiring.names_of(node.bottom_ids), node.bottom_need_backward,
-                                          strict=True):
-                if node.need_backward and needed:
-                    self._count(id(blob._diff), blob.count, f"gradient of '{name}' {blob.shape}")
-        if any(node.need_backward for node in wiring.nodes):
+        running = [node for node in wiring.nodes if node.need_backward]
+        for node in running:
+            for blob, blob_id, needed in zip(node.bottoms, node.bottom_ids, node.bottom_need_backward, strict=True):
+                if needed:
+                    self._count(blob, blob._diff, "gradient of '{}' {}", wiring.named_blobs[blob_id].name)
+        if running:
             for i, learnable in enumerate(wiring.learnables):
-                blob = learnable.blob
-                self._count(id(blob._diff), blob.count, f"gradient of parameter {i} {blob.shape}")
-        self._judge("the net's blobs take {} with their gradients")
+                self._count(learnable.blob, learnable.blob._diff, "gradient of parameter {} {}", i)
+        self._judge("with their gradients")
 
-    def _count(self, key: int, count: int, what: str) -> None:
-        if key not in self._taken:
-            self._taken[key] = 4 * count, what
-            self._total += 4 * count
+    def _count(self, blob: Blob, values: SyncedMemory, what: str, *names: Any) -> None:
+        if id(values) not in self._taken:
+            self._taken[id(values)] = 4 * blob.count, what, (*names, blob.shape)
+            self._total += 4 * blob.count
 
-    def _judge(self, words: str) -> None:
+    def _judge(self, until: str, *names: str) -> None:
         if self._room is None or self._total <= self._room:
             return
-        largest = sorted(self._taken.values(), reverse=True)[:3]
-        listed = ", ".join(f"{what} {memory.gigabytes(size)}" for size, what in largest)
-        raise OutOfMemory(f"{words.format(memory.gigabytes(self._total))}; available are "
+        largest = sorted(self._taken.values(), key=lambda one: one[0], reverse=True)[:3]
+        listed = ", ".join(f"{what.format(*names)} {memory.gigabytes(size)}" for size, what, names in largest)
+        raise OutOfMemory(f"the net's blobs take {memory.gigabytes(self._total)} {until.format(*names)}; available are "
                           f"{memory.gigabytes(self._room)}. Largest: {listed}. {memory.remedy()}")
