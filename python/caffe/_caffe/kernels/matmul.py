@@ -10,6 +10,8 @@ to 48 channels of 20 x 16: forward 83 to 38, weight gradient 110 to 37, data gra
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 from . import bf16
@@ -57,11 +59,13 @@ class Matmul(Way):
         if conv.is_pixel:
             _pixel_gradient(conv, dy, weight, out)
             return
-        windows = torch.mm(weight.flatten(1).t(), _matrix(dy))
         n = dy.shape[0]
-        by_item = windows.view(windows.shape[0], n, -1).transpose(0, 1).to(torch.float32)  # sums need more than bf16
-        out.copy_(torch.ops.aten.col2im(by_item, list(out.shape[2:]), conv.kernel, conv.dilation, conv.pad,
-                                        conv.stride))
+        with Scratch() as scratch:
+            windows = scratch.take((out.shape[1] * math.prod(conv.kernel), dy.numel() // dy.shape[1]), dy.dtype)
+            torch.mm(weight.flatten(1).t(), _matrix(dy), out=windows)
+            by_item = windows.view(len(windows), n, -1).transpose(0, 1).to(torch.float32)  # sums need more than bf16
+            out.copy_(torch.ops.aten.col2im(by_item, list(out.shape[2:]), conv.kernel, conv.dilation, conv.pad,
+                                            conv.stride))
 
 
 def _windows(scratch: Scratch, conv: Convolution, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
