@@ -61,6 +61,8 @@ class Classifier(Net):
         super().__init__(model_file, TEST, weights=pretrained_file)
         self.transformer = input_transformer(self, mean, input_scale, raw_scale, channel_swap)
         self.crop_dims = np.array(self.blobs[self.inputs[0]].shape[2:])
+        if image_dims is not None and np.ndim(image_dims) == 0:
+            raise TypeError(f"Classifier: got image_dims {image_dims!r}, want (height, width)")
         self.image_dims = self.crop_dims if image_dims is None or len(image_dims) == 0 else image_dims
 
     def predict(self, inputs: Sequence[np.ndarray], oversample: bool = True) -> np.ndarray:
@@ -74,17 +76,33 @@ class Classifier(Net):
             (N, classes) float32, of the net's first output. Without `oversample` its axes are the output's.
 
         Raises:
-            ValueError: no images, or crops larger than image_dims.
+            ValueError: no images, crops larger than image_dims, or other channels than the first image's.
+            IndexError: an image of fewer axes, as where one image is given in place of a list of one.
+            TypeError: what is not images.
         """
-        if len(inputs) == 0:
-            raise ValueError("Classifier.predict: got no images, want a list of arrays H x W x K")
-        height, width = (int(length) for length in self.image_dims)
-        images = np.stack([io.resize_image(np.asarray(image), (height, width)) for image in inputs])
+        images = self._resized(inputs)
         crops = io.oversample(list(images), tuple(self.crop_dims)) if oversample else self._centres(images)
         in_ = self.inputs[0]
         caffe_in: dict[str, Any] = {in_: np.stack([self.transformer.preprocess(in_, crop) for crop in crops])}
         predictions = self.forward_all(**caffe_in)[self.outputs[0]]
         return predictions.reshape(len(inputs), 10, -1).mean(1) if oversample else predictions
+
+    def _resized(self, inputs: Any) -> np.ndarray:
+        """Return images of the size image_dims, (N, H, W, K); a single channel serves as all of the first image's."""
+        if isinstance(inputs, (str, bytes)) or not hasattr(inputs, "__len__"):
+            raise TypeError(f"Classifier.predict: got {type(inputs).__name__}, want a list of arrays height x width x "
+                            "channels, as caffe.io.load_image gives them")
+        if len(inputs) == 0:
+            raise ValueError("Classifier.predict: got no images, want a list of arrays H x W x K")
+        height, width = (int(length) for length in self.image_dims)
+        given = [_image(i, image) for i, image in enumerate(inputs)]
+        images = np.zeros((len(given), height, width, given[0].shape[2]), np.float32)
+        for i, image in enumerate(given):
+            if image.shape[2] not in (1, images.shape[3]):
+                raise ValueError(f"Classifier.predict: image {i} has {image.shape[2]} channels, the first "
+                                 f"{images.shape[3]}; want equal ones")
+            images[i] = io.resize_image(image, (height, width))
+        return images
 
     def _centres(self, images: np.ndarray) -> np.ndarray:
         centre, half = np.array(self.image_dims) / 2.0, self.crop_dims / 2.0
@@ -94,3 +112,15 @@ class Classifier(Net):
             raise ValueError(f"Classifier.predict: crops of {tuple(self.crop_dims)} do not fit into image_dims "
                              f"{tuple(self.image_dims)}")
         return images[:, top:bottom, left:right]
+
+
+def _image(i: int, given: Any) -> np.ndarray:
+    image = np.asarray(given)
+    if image.dtype.kind not in "biuf":
+        raise TypeError(f"Classifier.predict: image {i} is {type(given).__name__}, want an array height x width x "
+                        "channels, as caffe.io.load_image gives it")
+    if image.ndim != 3:  # Caffe: an IndexError where there are fewer axes
+        raise (IndexError if image.ndim < 3 else ValueError)(
+            f"Classifier.predict: image {i} of the list has shape {image.shape}, want height x width x channels; give "
+            "one image as [image], and a grey one as image[:, :, np.newaxis]")
+    return image

@@ -97,6 +97,11 @@ class Detector(Net):
         Raises:
             ValueError: nothing of it lies in the image.
         """
+        if np.ndim(window) != 1 or len(window) != 4:
+            raise ValueError(f"Detector: got the window {window!r}, want (ymin, xmin, ymax, xmax) in pixels, and for "
+                             "each image a list of such")
+        if im.ndim not in (2, 3):
+            io.check_image("Detector.crop", im)
         ymin, xmin, ymax, xmax = (int(edge) for edge in window)
         if not self.context_pad:
             crop = im[ymin:ymax, xmin:xmax]

@@ -108,14 +108,21 @@ class Transformer:
 
         Returns:
             float32, K x H' x W' of the input's shape (H' x W' x K without set_transpose).
+
+        Raises:
+            RuntimeError, ValueError: fewer, or more, axes than a step takes.
         """
         self._check_input(in_)
+        who = f"Transformer.preprocess('{in_}')"
         # DEVIATION D7: Caffe writes into a float32 `data` if no step copies it.
         image = np.array(data, dtype=np.float32)
         in_dims = self.inputs[in_][2:]
         if image.shape[:2] != in_dims:
+            check_image(who, image)
             image = resize_image(image, in_dims)
         if self.transpose.get(in_) is not None:
+            if image.ndim != len(self.transpose[in_]):
+                check_image(who, image)
             image = image.transpose(self.transpose[in_])
         if self.channel_swap.get(in_) is not None:
             image = image[self.channel_swap[in_], :, :]
@@ -131,6 +138,9 @@ class Transformer:
         """Undo `preprocess` but for the resizing: from a net's input back to an H x W x K image."""
         self._check_input(in_)
         image = data.copy().squeeze()
+        if self.transpose.get(in_) is not None and image.ndim != len(self.transpose[in_]):
+            raise ValueError(f"Transformer.deprocess('{in_}'): axes don't match array; got shape {np.shape(data)}, "
+                             "want channels x height x width")
         if self.input_scale.get(in_) is not None:
             image /= self.input_scale[in_]
         if self.mean.get(in_) is not None:
@@ -170,13 +180,13 @@ class Transformer:
             ValueError: it has other channels than the input, or another number of axes.
         """
         self._check_input(in_)
-        in_shape = self.inputs[in_][1:]
+        mean, in_shape = np.asarray(mean), self.inputs[in_][1:]
         if mean.ndim == 1:
             if mean.shape[0] != in_shape[0]:
                 raise ValueError(f"Mean channels incompatible with input. {mean.shape}, want {in_shape[0]}")
             self.mean[in_] = mean[:, np.newaxis, np.newaxis]
             return
-        picture = mean[np.newaxis] if mean.ndim == 2 else mean
+        picture = mean[np.newaxis] if mean.ndim == 2 and in_shape[0] == 1 else mean
         if picture.ndim != 3:
             raise ValueError(f"Mean shape invalid {mean.shape}, want channels x height x width")
         if picture.shape[0] not in (1, in_shape[0]):
@@ -194,6 +204,29 @@ class Transformer:
         if in_ not in self.inputs:
             # Caffe: a plain Exception.
             raise Exception(f"{in_} is not one of the net inputs: {self.inputs}")
+
+
+def check_image(who: str, image: np.ndarray, too_few: type[Exception] = RuntimeError) -> None:
+    """Refuse what is not height x width x channels.
+
+    Raises:
+        RuntimeError: fewer axes, or `too_few`; ValueError: more. Caffe: what scipy and scikit-image raise there.
+    """
+    if image.ndim != 3:
+        hint = "; of a grey image give image[:, :, np.newaxis]" if image.ndim == 2 else ""
+        raise (too_few if image.ndim < 3 else ValueError)(
+            f"{who}: got an image of shape {image.shape}, want height x width x channels{hint}")
+
+
+def _height_and_width(who: str, dims: Any) -> tuple[int, int]:
+    """Return two lengths of at least 1; TypeError or ValueError where these are others."""
+    try:
+        lengths = [int(length) for length in dims]
+    except TypeError:
+        raise TypeError(f"{who}: got {dims!r}, want (height, width)") from None
+    if len(lengths) != 2 or min(lengths) < 1:
+        raise ValueError(f"{who}: got {tuple(lengths)}, want (height, width), both at least 1")
+    return lengths[0], lengths[1]
 
 
 def load_image(filename: str | os.PathLike[str], color: bool = True) -> np.ndarray:
@@ -241,8 +274,13 @@ def resize_image(im: np.ndarray, new_dims: Sequence[int], interp_order: int = 1)
     Returns:
         float32, new height x new width x K. With 1 or 3 channels, what lies outside the image counts as
         the image's least value, so enlarging darkens a border; a constant image stays constant.
+
+    Raises:
+        RuntimeError, ValueError: `im` has fewer, or more, axes. ValueError, TypeError: new_dims are others.
     """
-    height, width = int(new_dims[0]), int(new_dims[1])
+    height, width = _height_and_width("resize_image: new_dims", new_dims)
+    im = np.asarray(im)
+    check_image("resize_image", im)
     if im.shape[-1] not in (1, 3):
         from scipy.ndimage import zoom
         factors = (height / im.shape[0], width / im.shape[1], 1)
@@ -284,10 +322,14 @@ def _splines(image: np.ndarray, rows: np.ndarray, columns: np.ndarray, order: in
 def oversample(images: Sequence[np.ndarray], crop_dims: Sequence[int]) -> np.ndarray:
     """Crop each image ten times: four corners, the centre, and these five mirrored.
 
-    `images` are N of one size, H x W x K; gives float32, 10 N x crop_dims x K; ValueError if one does not fit.
+    `images` are N of one size, H x W x K; gives float32, 10 N x crop_dims x K; ValueError if one does not fit,
+    IndexError if there is none, or the first has fewer axes.
     """
+    if len(images) == 0:
+        raise IndexError("oversample: got no images, want a list of arrays height x width x channels")
+    check_image("oversample", np.asarray(images[0]), IndexError)
     height, width, channels = np.asarray(images[0]).shape
-    crop_h, crop_w = int(crop_dims[0]), int(crop_dims[1])
+    crop_h, crop_w = _height_and_width("oversample: crop_dims", crop_dims)
     if crop_h > height or crop_w > width:
         raise ValueError(f"oversample: crops of {crop_h} x {crop_w} do not fit into {height} x {width}")
     corners = [(y, x) for y in (0, height - crop_h) for x in (0, width - crop_w)]

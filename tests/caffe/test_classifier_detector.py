@@ -112,6 +112,44 @@ def test_what_classifiers_refuse():
         caffe.Classifier("deploy.prototxt", None, mean=np.zeros(4))
 
 
+IMAGE = np.random.default_rng(0).random((12, 14, 3)).astype(np.float32)
+
+
+@pytest.mark.parametrize("oversample", [True, False])
+@pytest.mark.parametrize(("images", "error", "words"), [
+    (IMAGE, IndexError, r"image 0 of the list has shape \(14, 3\), want height x width x channels; give "
+                        r"one image as \[image\]"),
+    (IMAGE.tolist(), IndexError, "one image as"), ([IMAGE[..., 0]], IndexError, r"shape \(12, 14\)"),
+    (IMAGE[..., 0], IndexError, r"shape \(14,\)"), ([IMAGE, IMAGE[..., 0]], IndexError, "image 1 of the list"),
+    ([5], IndexError, r"shape \(\)"), ([IMAGE[np.newaxis]], ValueError, r"shape \(1, 12, 14, 3\)"),
+    (["x.jpg"], TypeError, "image 0 is str"), ("x.jpg", TypeError, "got str, want a list"),
+    (None, TypeError, "got NoneType"), ([None], TypeError, "image 0 is NoneType"),
+    ([IMAGE, IMAGE[..., :2]], ValueError, "image 1 has 2 channels, the first 3"),
+    ([IMAGE[..., :2]], ValueError, r"Input 'data' wants numbers of shape \(2, 3, 8, 8\)")])
+def test_too_few_axes(images, error, words, oversample):
+    with pytest.raises(error, match=words):
+        caffe.Classifier("deploy.prototxt", None).predict(images, oversample)
+
+
+def test_a_grey_image_behind_one_of_colours_shows_in_all_channels():
+    # Caffe: images are assigned to an array of the first one's channels. classifier.py
+    c, grey = caffe.Classifier("deploy.prototxt", None), IMAGE[..., :1]
+    np.testing.assert_array_equal(c.predict([IMAGE, grey])[1], c.predict([np.tile(grey, 3)])[0])
+
+
+@pytest.mark.parametrize(("call", "error", "words"), [
+    (lambda d: d.crop(IMAGE, (0, 0, 5)), ValueError, r"got the window \(0, 0, 5\), want \(ymin, xmin, ymax, xmax\)"),
+    (lambda d: d.crop(IMAGE, 5), ValueError, "got the window 5"),
+    (lambda d: d.detect_windows([("image.png", (0, 0, 5, 5))]), ValueError, "for each image a list of such"),
+    (lambda d: d.crop(IMAGE[np.newaxis], (0, 0, 1, 1)), ValueError, r"shape \(1, 12, 14, 3\)"),
+    (lambda d: d.transformer.preprocess("data", d.crop(IMAGE[..., 0], (0, 0, 5, 5))), RuntimeError, r"shape \(5, 5\)"),
+    (lambda d: caffe.Classifier("deploy.prototxt", None, image_dims=5), TypeError, "got image_dims 5, want"),
+])
+def test_windows_and_sizes_of_other_counts(place, call, error, words):
+    with pytest.raises(error, match=words):
+        call(caffe.Detector("deploy.prototxt", None))
+
+
 def test_detector_fills_with_the_mean_outside_the_image(place):
     mean = np.array([10., 20., 30.])
     d = caffe.Detector("deploy.prototxt", None, mean=mean, raw_scale=255, channel_swap=(2, 1, 0), context_pad=2)

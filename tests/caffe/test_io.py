@@ -175,6 +175,8 @@ def test_mean_picture_of_another_size_is_resized():
     (lambda t: t.set_mean("data", np.zeros(4)), "Mean channels incompatible"),
     (lambda t: t.set_mean("data", np.zeros((2, 4, 5))), "Mean shape incompatible"),
     (lambda t: t.set_mean("data", np.zeros((1, 1, 4, 5))), "Mean shape invalid"),
+    (lambda t: t.set_mean("data", np.zeros((4, 5))), r"Mean shape invalid \(4, 5\), want channels x height x width"),
+    (lambda t: t.set_mean("data", 5), r"Mean shape invalid \(\)"),
     (lambda t: io.oversample([np.zeros((4, 5, 3))], (5, 5)), "do not fit"),
     (lambda t: io.array_to_datum(np.zeros((4, 5))), "Incorrect array shape"),
     (lambda t: io.datum_to_array(caffe_pb2.Datum(encoded=True, data=b"x")), "Could not decode the encoded image"),
@@ -182,6 +184,41 @@ def test_mean_picture_of_another_size_is_resized():
 def test_errors(call, words):
     with pytest.raises(Exception, match=words):
         call(transformer())
+
+
+@pytest.mark.parametrize(("call", "error", "words"), [
+    # in genuine Caffe the same kinds, from within scipy, scikit-image and NumPy
+    (lambda t: t.preprocess("data", np.zeros((7, 8))), RuntimeError, r"Transformer.preprocess\('data'\): got an image "
+     r"of shape \(7, 8\), want height x width x channels; of a grey image give image\[:, :, np.newaxis\]"),
+    (lambda t: t.preprocess("data", np.zeros((4, 5))), RuntimeError, r"shape \(4, 5\)"),
+    (lambda t: t.preprocess("data", np.zeros(7)), RuntimeError, r"shape \(7,\)"),
+    (lambda t: t.preprocess("data", 5), RuntimeError, r"shape \(\)"),
+    (lambda t: t.preprocess("data", np.zeros((2, 7, 8, 3))), ValueError, r"shape \(2, 7, 8, 3\)"),
+    (lambda t: t.deprocess("data", np.zeros((4, 5))), ValueError, "axes don't match array; got shape"),
+    (lambda t: io.resize_image(np.zeros((7, 8)), (4, 5)), RuntimeError, r"resize_image: got an image of shape \(7"),
+    (lambda t: io.resize_image(np.zeros((7, 3)), (4, 5)), RuntimeError, r"shape \(7, 3\)"),
+    (lambda t: io.resize_image(np.zeros((2, 7, 8, 3)), (4, 5)), ValueError, r"shape \(2, 7, 8, 3\)"),
+    (lambda t: io.resize_image(np.zeros((7, 8, 3)), 4), TypeError, r"new_dims: got 4, want \(height, width\)"),
+    (lambda t: io.resize_image(np.zeros((7, 8, 3)), (4,)), ValueError, r"got \(4,\), want"),
+    (lambda t: io.resize_image(np.zeros((7, 8, 3)), (-1, 5)), ValueError, "both at least 1"),
+    (lambda t: io.resize_image(np.zeros((7, 8, 3)), (0, 5)), ValueError, "both at least 1"),
+    (lambda t: io.oversample(np.zeros((7, 8, 3)), (4, 5)), IndexError, r"oversample: got an image of shape \(8, 3\)"),
+    (lambda t: io.oversample([np.zeros((7, 8))], (4, 5)), IndexError, r"shape \(7, 8\), want height x width"),
+    (lambda t: io.oversample([], (4, 5)), IndexError, "got no images"),
+    (lambda t: io.oversample([np.zeros((7, 8, 3))], 4), TypeError, "crop_dims: got 4"),
+])
+def test_too_few_and_too_many_axes(call, error, words):
+    t = transformer()
+    t.set_transpose("data", (2, 0, 1))
+    with pytest.raises(error, match=words):
+        call(t)
+
+
+def test_a_mean_picture_of_two_axes_serves_one_channel():
+    t = io.Transformer({"data": (1, 1, 4, 5)})
+    t.set_transpose("data", (2, 0, 1))
+    t.set_mean("data", np.full((4, 5), 2.))
+    assert t.preprocess("data", np.zeros((4, 5, 1))).tolist() == np.full((1, 4, 5), -2.).tolist()
 
 
 def test_blobproto_of_old_form_and_of_doubles():

@@ -69,8 +69,10 @@ class MemoryDataLayer(Layer):
 
 
 def _check(array, name, shape):
-    if not isinstance(array, np.ndarray) or not array.flags.c_contiguous:
-        raise NetError(f"{name} must be C contiguous")
+    if not isinstance(array, np.ndarray):
+        raise NetError(f"{name} must be a NumPy array of float32; got {type(array).__name__}")
+    if not array.flags.c_contiguous:
+        raise NetError(f"{name} must be C contiguous; np.ascontiguousarray(array) is")
     if array.ndim != 4:
         raise NetError(f"{name} must be 4-d; got {array.ndim} axes")
     if array.dtype != np.float32:
