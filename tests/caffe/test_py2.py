@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import pickle
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +15,7 @@ import pytest
 from PIL import Image
 
 import caffe
-from caffe.py2 import scipy_misc
+from caffe.py2 import scipy_misc, source
 from caffe.py2.names import builtins_of_python_2
 from caffe.py2.source import to_code
 from tests.caffe import py2_scripts as scripts
@@ -159,3 +161,99 @@ def test_images_of_scipy_misc(tmp_path):
     assert scipy_misc.imresize(image.astype(float), (8, 2), mode="F").dtype == np.float32
     assert scipy_misc.imrotate(image, 90).tolist() == np.rot90(image).tolist()
     assert scipy_misc.toimage(image, pal=np.zeros((256, 3))).mode == "P"
+
+
+def frames(done):
+    """Return (file, line) of every frame that a traceback on standard error names, in order."""
+    return [(Path(path).name, int(line)) for path, line in re.findall(r'File "([^"]+)", line (\d+)', done.stderr)]
+
+
+def test_tracebacks_name_the_user_s_lines_in_every_module(tmp_path):
+    (tmp_path / "pk").mkdir()
+    (tmp_path / "pk" / "__init__.py").touch()
+    write(tmp_path / "pk", outer="def go():\n    print 'go'\n    import inner\n", inner="x = 1\nraise ValueError, x\n",
+          broken="x = 1\ndef f(:\n", parts="def part(x):\n    return 1 / x\ndef parts(xs):\n    return map(part, xs)\n")
+    for text, at in [
+            ("import pk.inner", [("s.py", 1), ("inner.py", 2)]),
+            ("print 1\nfrom pk import outer\nouter.go()", [("s.py", 3), ("outer.py", 3), ("inner.py", 2)]),
+            ("from pk import broken", [("s.py", 1), ("broken.py", 2)]),
+            ("from pk import parts\nprint parts.parts([1, 0])", [("s.py", 2), ("parts.py", 4), ("parts.py", 2)]),
+            ("from pk import parts\nsorted([2, 1], cmp=lambda a, b: parts.part(0))",
+             [("s.py", 2), ("s.py", 2), ("parts.py", 2)]),
+            ("from pk import parts\ntry:\n    parts.parts([0])\nexcept Exception, e:\n    raise KeyError, 'k'",
+             [("s.py", 3), ("parts.py", 4), ("parts.py", 2), ("s.py", 5)]),
+            ("execfile('pk/inner.py')", [("s.py", 1), ("inner.py", 2)])]:
+        write(tmp_path, s=text + "\n")
+        done = py2(tmp_path, "s.py")
+        assert frames(done) == at and done.returncode == 1, done.stderr
+
+
+def test_tracebacks_name_python_layers_and_callbacks(tmp_path):
+    write(tmp_path, lay="import caffe\nclass L(caffe.Layer):\n    def setup(self, bottom, top): print 'setup'\n"
+                        "    def reshape(self, bottom, top): top[0].reshape(1)\n    def forward(self, bottom, top):\n"
+                        "        print 'forward'\n        top[0].data[...] = 1 / len(bottom)\n",
+          s="import sys, caffe\nopen('n.prototxt', 'w').write('layer { name: \"a\" type: \"Python\" top: \"y\" '\n"
+            "    'python_param { module: \"lay\" layer: \"L\" } }')\nnet = caffe.Net('n.prototxt', caffe.TEST)\n"
+            "def hook(i):\n    print 'hook', i\n    if sys.argv[1:]:\n        {}['k']\nnet.before_forward(hook)\n"
+            "net.forward()\n")
+    for args, at in [([], [("s.py", 10), ("lay.py", 7)]), (["x"], [("s.py", 10), ("s.py", 8)])]:
+        done = py2(tmp_path, "s.py", *args)
+        mine = [frame for frame in frames(done) if frame[0] in ("s.py", "lay.py")]
+        assert mine == at and not {"__main__.py", "loader.py", "division.py"} & {file for file, _ in frames(done)}, \
+            done.stderr
+
+
+# Each name ends in the number of its line.
+NUMBERED = '''print v1, \\
+    v2
+print >>v3, "a", v3
+def f(a, (v4, w4),
+      c=v5):
+    exec "x = 1" in v6
+    return `v7`, v7 <> w7
+class A:
+    __metaclass__ = int
+    def next(self): return v10
+if v11.has_key("a") and \\
+   v12.has_key(w12):
+    raise ValueError, v13
+raise ValueError, (v14,
+                   v15), w15
+try:
+    v17
+except (v18, ValueError), e:
+    v19
+except KeyError, e:
+    v21
+x = [v22 for y in 1, 2, w22]
+d = {v23: 0777,
+     v24: 10L,
+     u"x": ur"\\u0041", "b":
+     v26}
+apply(f, v27, w27)
+for k, v in v28.iteritems(): print w28
+lambda (a, b): v29 + \\
+    v30
+assert v31, \\
+    """a
+b""" + v33
+@v34
+def g(): pass
+x = reduce(lambda a, b: v36, map(w36, v36), v36); w36
+exec v37
+execfile(v38)
+print
+print v40,
+v41.throw(ValueError, w41)
+while 1: print v42; break
+'''
+
+
+def test_every_word_keeps_its_line():
+    tree = source._from_python_2(NUMBERED, "x.py", True)
+    found = [(node, int(name[1:])) for node in ast.walk(tree)
+             for name in [getattr(node, "id", getattr(node, "arg", getattr(node, "name", None)))]
+             if isinstance(name, str) and re.fullmatch(r"[vw]\d+", name)]
+    assert len({line for _, line in found}) > 25
+    for node, line in found:
+        assert node.lineno == line, ast.unparse(node)

@@ -44,7 +44,9 @@ def _report(error: BaseException, path: str) -> int:
     while own is not None and own.tb_frame.f_code.co_filename != path:
         own = own.tb_next
     if own is not None:
-        sys.excepthook(type(error), error.with_traceback(_without_ours(own)), own)
+        error.__traceback__ = own
+        _leave_ours_out(error)
+        sys.excepthook(type(error), error, error.__traceback__)
         return 130 if isinstance(error, KeyboardInterrupt) else 1
     what = f"{type(error).__name__}: {error}"
     if isinstance(error, SyntaxError):
@@ -53,14 +55,28 @@ def _report(error: BaseException, path: str) -> int:
     return 1
 
 
-def _without_ours(traceback: TracebackType) -> TracebackType:
-    """Cut where division.py and the like begin: the script's line above them is what failed."""
-    step: TracebackType | None = traceback
-    while step is not None:
-        if step.tb_next is not None and step.tb_next.tb_frame.f_code.co_filename.startswith(HERE):
-            step.tb_next = None
-        step = step.tb_next
-    return traceback
+def _leave_ours_out(error: BaseException) -> None:
+    """Take the frames of this package, and of the import system, out of an error's traceback and its causes'."""
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        one = waiting.pop()
+        if one is not None and id(one) not in seen:
+            seen.add(id(one))
+            one.__traceback__ = _without_ours(one.__traceback__)
+            waiting += [one.__cause__, one.__context__]
+
+
+def _without_ours(traceback: TracebackType | None) -> TracebackType | None:
+    """The frames of the user and of libraries: where division.py and the like failed, the line above them did."""
+    steps = []
+    while traceback is not None:
+        steps.append(traceback)
+        traceback = traceback.tb_next
+    steps = [step for step in steps if not step.tb_frame.f_code.co_filename.startswith((HERE, "<frozen importlib"))]
+    for step, following in zip(steps, [*steps[1:], None]):
+        step.tb_next = following
+    return steps[0] if steps else None
 
 
 if __name__ == "__main__":

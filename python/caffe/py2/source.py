@@ -118,15 +118,24 @@ def _fixed(text: str, path: str, in_package: bool) -> tuple[str, dict[int, int]]
         _refuse(text, path, error.args[1][0], error.args[0])
     except IndentationError as error:
         _refuse(text, path, error.lineno or 1, error.msg)
-    lines: dict[int, int] = {}
-    line = old = 1
+    return str(tree), _lines_of(tree)
+
+
+def _lines_of(tree: Any) -> dict[int, int]:
+    """For each line of a tree's text, the line that its first word comes from."""
+    known: dict[int, int] = {}
+    line = 1
     for leaf in tree.leaves():
         line += leaf.prefix.count("\n")
-        old = leaf.lineno or old  # what a fixer put in has no line of its own
         after = line + leaf.value.count("\n")
-        lines.update((i, lines.get(i, old + i - line)) for i in range(line, after + 1))
+        if leaf.lineno and leaf.value.strip():  # what a fixer put in, and an indent, has no line of its own
+            for i in range(line, after + 1):
+                known.setdefault(i, leaf.lineno + i - line)
         line = after
-    return str(tree), lines
+    lines, old = {}, 1
+    for i in range(1, line + 1):
+        lines[i] = old = known.get(i, old)
+    return lines
 
 
 def _refuse(text: str, path: str, line: int, why: str = "invalid syntax") -> Any:
