@@ -216,9 +216,8 @@ def test_the_thread_ends_with_its_net(seven, tmp_path):
     ([raw(PIXELS[0])], 'mean_value: 1 mean_file: "x"', 1, "Cannot specify mean_file and mean_value"),
     ([raw(PIXELS[0])], 'mean_file: "gone"', 1, "Could not open mean_file 'gone'"),
     ([raw(PIXELS[0, :, :4])], 'mean_file: "MEAN"', 1, "is of 3 x 8 x 9"),
-    ([raw(PIXELS[0])], "force_color: true force_gray: true", 1, "cannot set both"),
+    ([encoded(Image.fromarray(SMOOTH))], "force_color: true force_gray: true", 1, "cannot set both"),
     ([raw(PIXELS[0]), b"\xff\xff\xff"], "", 1, "record '00000001_x' of LMDB"),
-    ([caffe_pb2.Datum(channels=3, height=2, width=2, data=b"123")], "", 1, "holds 3 values"),
     ([caffe_pb2.Datum(encoded=True, data=b"no image")], "", 1, "record '00000000_x' of LMDB"),
     ([encoded(Image.fromarray(np.full((4, 4), 300, np.uint16)))], "", 1, "must be unsigned byte"),
     ([], "", 1, "is empty"),
@@ -230,6 +229,21 @@ def test_bad_records_and_settings_are_named(tmp_path, datums, transform, batch, 
         with pytest.raises(RuntimeError, match=r"layer 'd' \(Data\): ") as found:
             run(net(tmp_path, source, batch, transform), 2)
         assert words in str(found.value)
+
+
+def test_what_is_not_encoded_is_not_forced(tmp_path):
+    source = write(tmp_path / "db", [raw(PIXELS[0])])
+    (data, _), = run(net(tmp_path, source, 1, "force_color: true force_gray: true"), 1)
+    assert np.array_equal(data[0], PIXELS[0])  # Caffe: the check stands where images are decoded
+
+
+@pytest.mark.parametrize("datum", [
+    caffe_pb2.Datum(channels=3, height=2, width=2, data=b"123"),
+    caffe_pb2.Datum(channels=1, height=2, width=1, data=b"123"),
+    caffe_pb2.Datum(channels=1, height=2, width=2, float_data=[1, 2, 3])])
+def test_d44_a_datum_of_another_count_is_refused(tmp_path, datum):
+    with pytest.raises(caffe.LayerError, match="record '00000000_x' of LMDB .*holds 3 values; write the record again"):
+        net(tmp_path, write(tmp_path / "db", [datum]), 1)
 
 
 def test_a_failure_is_raised_again(tmp_path):

@@ -128,7 +128,6 @@ def test_names_may_hold_any_bytes(tmp_path):
     ("batch_size: 2", "", "0.png 1\nsmall.png 2", "need batch_size 1 or a crop_size"),
     ("", "crop_size: 13", "0.png 1", "smaller than crop_size 13"),
     ("", "mean_value: 1 mean_value: 2", "0.png 1", "as many as channels: 3; got 2"),
-    ("", "mirror: true force_color: true force_gray: true", "0.png 1", "cannot set both"),
 ])
 def test_bad_lists_and_settings_are_named(tmp_path, data, transform, listed, words):
     Image.fromarray(IMAGES[0]).save(tmp_path / "0.png")
@@ -139,6 +138,14 @@ def test_bad_lists_and_settings_are_named(tmp_path, data, transform, listed, wor
     with pytest.raises(RuntimeError, match=r"layer 'd' \(ImageData\): ") as found:
         caffe.Net(str(tmp_path / "net.prototxt"), caffe.TEST).forward()
     assert words in str(found.value)
+
+
+def test_images_of_a_list_are_not_forced(tmp_path):
+    # Caffe: force_color and force_gray are for Datums that are encoded; a list has is_color
+    for i, image in enumerate(IMAGES):
+        Image.fromarray(image).save(tmp_path / f"{i}.png")
+    (tmp_path / "list.txt").write_text("".join(f"{i}.png {i}\n" for i in range(len(IMAGES))))
+    both([(text(tmp_path, "is_color: false", "force_color: true force_gray: true"), caffe.TEST, 2)], tmp_path)
 
 
 def test_a_missing_list_is_named(tmp_path):

@@ -169,6 +169,19 @@ def test_eltwise_sum_in_place():
     assert [d[0] for d in diffs] == [2, 3]
 
 
+@pytest.mark.parametrize("region", ["ACROSS_CHANNELS", "WITHIN_CHANNEL"])
+def test_d45_lrn_in_place_is_lrn(region):
+    values, tops = np.random.RandomState(2).rand(2, 5, 4, 3), []
+    for top in ("a", "b"):
+        layer, bottom, above = make_layer(f'name: "n" type: "LRN" bottom: "a" top: "{top}" lrn_param {{ local_size: 3 '
+                                          f"alpha: 2 norm_region: {region} }}", [values])
+        tops.append(forward(layer, bottom, above)[0])
+    np.testing.assert_array_equal(*tops)
+    if region == "ACROSS_CHANNELS":  # 1 + 2 / 3 (x0^2 + x1^2), to the power of -0.75
+        scale = 1 + 2 / 3 * (values[0, 0, 0, 0] ** 2 + values[0, 1, 0, 0] ** 2)
+        np.testing.assert_allclose(tops[0][0, 0, 0, 0], values[0, 0, 0, 0] * scale ** -0.75, rtol=1e-5)
+
+
 def test_dropout_in_test_phase_is_the_identity():
     layer, bottom, top = make_layer('name: "d" type: "Dropout"', [np.arange(4)], phase=common.TEST)
     assert forward(layer, bottom, top)[0].tolist() == [0, 1, 2, 3]

@@ -79,6 +79,10 @@ def test_size_of_the_schema():
 
 
 def test_names_of_generated_code():
+    assert caffe_pb2._LAYERPARAMETER is caffe_pb2.LayerParameter.DESCRIPTOR
+    assert caffe_pb2._LAYERPARAMETER.fields_by_name["convolution_param"].number == 106
+    assert caffe_pb2._FILLERPARAMETER_VARIANCENORM.values_by_name["AVERAGE"].number == 2
+    assert caffe_pb2._PHASE is caffe_pb2.Phase.DESCRIPTOR and not hasattr(caffe_pb2, "_NOPARAMETER")
     assert (caffe_pb2.TRAIN, caffe_pb2.TEST) == (0, 1)
     assert caffe_pb2.Phase.Name(1) == "TEST" and caffe_pb2.Phase.Value("TRAIN") == 0
     assert caffe_pb2.Phase.DESCRIPTOR.full_name == "caffe.Phase"

@@ -1,7 +1,7 @@
 """Message classes, enums and enum values of Caffe's schema, under the names of generated code.
 
 In:   the classes that caffe._caffe.files.proto_pool builds.
-Out:  NetParameter, LayerParameter, ... ; Phase, TRAIN, TEST; DESCRIPTOR.
+Out:  NetParameter, LayerParameter, ... ; Phase, TRAIN, TEST; DESCRIPTOR, _NETPARAMETER, ...
 Not here: the schema (caffe/_caffe/files/schema.py); there is no generated code and no protoc.
 """
 
@@ -19,6 +19,17 @@ def publish() -> None:
     for name, enum in ENUMS.items():
         globals()[name] = enum
         globals().update(enum.items())
+    globals().update(_descriptors())
+
+
+def _descriptors() -> dict[str, Any]:
+    """Return the descriptors by the names that protoc gave them until 2022: _LAYERPARAMETER, _LAYERPARAMETER_ENGINE."""
+    found = {f"_{name.upper()}": enum.DESCRIPTOR for name, enum in ENUMS.items()}
+    for name, message in MESSAGES.items():
+        found[f"_{name.upper()}"] = message.DESCRIPTOR
+        for enum in message.DESCRIPTOR.enum_types:
+            found[f"_{name.upper()}_{enum.name.upper()}"] = enum
+    return found
 
 
 publish()

@@ -32,19 +32,28 @@ class DataTransformer:
     """
 
     def __init__(self, param: Any, phase: int) -> None:
-        if param.force_color and param.force_gray:
-            raise CaffeError("cannot set both force_color and force_gray")
         if param.mean_file and param.mean_value:
             raise CaffeError("Cannot specify mean_file and mean_value at the same time")
         self.crop_size: int = param.crop_size
         self.mirror: bool = param.mirror
         self.scale = np.float32(param.scale)
         self.random_crop: bool = phase == common.TRAIN and self.crop_size > 0
-        self.color: bool | None = True if param.force_color else False if param.force_gray else None
+        self._forced: tuple[bool, bool] = param.force_color, param.force_gray
         self._mean_file: str = param.mean_file
         self._mean = _read_mean(param.mean_file) if param.mean_file else None
         self._mean_values = np.array(param.mean_value, np.float32)
         self._rng: RNG | None = None
+
+    @property
+    def color(self) -> bool | None:
+        """How encoded images are decoded: True for three channels, False for one, None for what the file has.
+
+        Raises:
+            CaffeError: force_color and force_gray. Caffe: only who decodes looks at them. data_transformer.cpp
+        """
+        if all(self._forced):
+            raise CaffeError("cannot set both force_color and force_gray")
+        return self._forced[0] if any(self._forced) else None
 
     def init_rand(self) -> None:
         """Seed the generator with a draw from Caffe's, if any image will need random numbers."""

@@ -47,9 +47,9 @@ def datum_array(datum: Any, color: bool | None = None) -> np.ndarray:
     else:
         values = np.array(datum.float_data, np.float32)
     if min(shape) < 1 or values.size != shape[0] * shape[1] * shape[2]:
-        # Caffe reads beyond the end.
+        # DEVIATION D44: Caffe reads beyond the end, or leaves what is over.
         raise CaffeError(f"a Datum of {shape[0]} x {shape[1]} x {shape[2]} (channels x height x width) holds "
-                         f"{values.size} values")
+                         f"{values.size} values; write the record again (caffe.io.array_to_datum)")
     return values.reshape(shape)
 
 

@@ -42,7 +42,7 @@ class RecordReader(BatchReader):
             datum = MESSAGES["Datum"].FromString(self.cursor.value)
         except DecodeError as problem:
             raise CaffeError(f"it holds no Datum ({problem}); write the database again") from problem
-        return datum_array(datum, self.transformer.color), datum.label
+        return datum_array(datum, self.transformer.color if datum.encoded else None), datum.label
 
     def advance(self) -> None:
         """Go on to this rank's next record."""

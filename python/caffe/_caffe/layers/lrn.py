@@ -47,6 +47,7 @@ class LRNLayer(Layer):
         x = bottom[0].read_data()
         self._scale = self._sum(x * x).mul_(self.alpha / self._window).add_(self.k)
         self._power = _to_minus(self._scale, self.beta)
+        # DEVIATION D45: on the CPU Caffe overwrites a bottom in place before it divides it.
         torch.mul(x, self._power, out=top[0].write_data())
 
     def backward(self, top, propagate_down, bottom):

@@ -20,7 +20,7 @@ from ..files.blobproto import decode_blob
 from ..files.wire import WireError
 from ..layer import Layer
 from ..layer_factory import create_layer
-from . import faults
+from . import faults, lost_gradients
 from .estimate import Estimate
 from .wiring import Learnable, NamedBlob, Node, Parameter, Wiring
 
@@ -61,6 +61,7 @@ class NetBuilder:
         self._estimate.add_gradients(w)
         for node in w.nodes:
             node.layer.need_backward = node.need_backward
+        lost_gradients.warn(w)
         # Caffe: left-over blobs are a std::set, so outputs come in alphabetical order. net.cpp
         for name in sorted(self._available):
             w.output_ids.append(self._blob_id[name])
