@@ -406,7 +406,7 @@ def test_backward_after_a_plan(make):
     want = net.params["c3"][0].diff.copy()
     net.clear_param_diffs()
     common.set_plans(True)
-    net._plan = Plan.of(net.wiring, caffe.TEST, net._run_node, net._reshape_node)
+    net._plan = Plan.of(net.wiring, caffe.TEST, net._run_node, net._reshape_node, net.turn)
     net.forward()
     net.backward(start="score", end="c1")
     same(net.params["c3"][0].diff, want)

@@ -30,6 +30,7 @@ from .by_name import LayerVec, NameDict, near
 from .filter import filter_net
 from .hooks import Hooks
 from .insert_splits import insert_splits
+from .turn import Turn
 from .weights import Weights
 
 Hook = Callable[[int], Any]
@@ -81,7 +82,8 @@ class Net:
         self.phase = phase
         self.debug_info: bool = param.debug_info
         self.wiring = wiring = NetBuilder().build(param)
-        self.weights = Weights(self.name, wiring)
+        self.turn = Turn(self.name)
+        self.weights = Weights(self.name, wiring, self.turn)
         self._layers = by_name.layer_vec(self, wiring)
         self.learnable_params: list[Blob] = [one.blob for one in wiring.learnables]
         self.params_lr: list[float] = [one.lr_mult for one in wiring.learnables]
@@ -92,7 +94,7 @@ class Net:
         self._hooks = {name: Hooks(name) for name in ("before_forward", "after_forward", "before_backward",
                                                       "after_backward")}
         self._shaped_at = -1  # the shape version at which all layers were last reshaped
-        self._plan = Plan.of(wiring, phase, self._run_node, self._reshape_node)
+        self._plan = Plan.of(wiring, phase, self._run_node, self._reshape_node, self.turn)
         log.info("Network initialization done.", "net.cpp:255")
 
     # -- blobs, parameters and layers by name --------------------------------------------------
@@ -175,10 +177,11 @@ class Net:
         last = len(self.layers) - 1 if end is None else self._index_of(end)
         outputs = self.outputs if end is None else self.top_names[end]
         wanted = [(name, self._named_blobs[name]) for name in union(outputs, blobs)]
-        if kwargs:
-            assign(self._named_blobs, kwargs, self.inputs, "data")
-        self._forward(first, last)
-        return {name: blob.data for name, blob in wanted}
+        with self.turn:
+            if kwargs:
+                assign(self._named_blobs, kwargs, self.inputs, "data")
+            self._forward(first, last)
+            return {name: blob.data for name, blob in wanted}
 
     def _forward(self, start: int, end: int) -> float:
         self._check_range(start, end)
@@ -193,7 +196,7 @@ class Net:
         return self._losses_of(0, len(self.layers) - 1)
 
     def _losses_of(self, start: int, end: int) -> list[Any]:
-        with common.arithmetic():
+        with self.turn, common.arithmetic():
             if self._plan is None:
                 return self._run_range(start, end)
             if end - start + 1 == len(self.layers) and self._nobody_watches():
@@ -240,7 +243,7 @@ class Net:
 
     def reshape(self) -> None:
         """Let every layer take the present shapes of its bottoms, first to last."""
-        with common.arithmetic():
+        with self.turn, common.arithmetic():
             for i in range(len(self.layers)):
                 self._reshape_node(i)
         self._shaped_at = shape_version()
@@ -273,10 +276,11 @@ class Net:
         last = 0 if end is None else self._index_of(end)
         outputs = self.inputs if end is None else self.bottom_names[end]
         wanted = [(name, self._named_blobs[name]) for name in union(outputs, diffs)]
-        if kwargs:
-            assign(self._named_blobs, kwargs, self.outputs, "diff")
-        self._backward(first, last)
-        return {name: blob.diff for name, blob in wanted}
+        with self.turn:
+            if kwargs:
+                assign(self._named_blobs, kwargs, self.outputs, "diff")
+            self._backward(first, last)
+            return {name: blob.diff for name, blob in wanted}
 
     def backward_from_to(self, start: int, end: int) -> None:
         """Run backward from layer `start` down to layer `end`, both included."""
@@ -288,7 +292,7 @@ class Net:
     def _backward(self, start: int, end: int) -> None:
         self._check_range(end, start)
         before, after = self._hooks["before_backward"], self._hooks["after_backward"]
-        with common.arithmetic():
+        with self.turn, common.arithmetic():
             self.leave_plan()  # layers keep what their backward needs in their own forward
             for i in range(start, end - 1, -1):
                 before(i)
@@ -302,7 +306,7 @@ class Net:
 
     def clear_param_diffs(self) -> None:
         """Set the gradients of all learnable parameters to zero."""
-        with torch.no_grad():
+        with self.turn, torch.no_grad():
             diffs = [blob.write_diff() for blob in self.learnable_params]
             if diffs:
                 torch._foreach_zero_(diffs)

@@ -7,15 +7,28 @@ Not here: bytes of files (caffemodel, caffemodel_writer, hdf5_files). Source: BV
 
 from __future__ import annotations
 
+import functools
 import os
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
 from .. import log
 from ..blob import Blob
 from ..errors import NetError
 from ..files import caffemodel, hdf5_files
 from ..paths import path_of
+from .turn import Turn
 from .wiring import Node, Wiring
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def _in_turn(method: Method) -> Method:
+    @functools.wraps(method)
+    def run(self: Weights, *args: Any, **kwargs: Any) -> Any:
+        with self._turn:
+            return method(self, *args, **kwargs)
+    return cast(Method, run)
 
 
 class Weights:
@@ -24,15 +37,17 @@ class Weights:
     Args:
         name: the net's name, which is saved.
         wiring: of the net.
+        turn: of whoever runs the net; weights neither come nor go meanwhile.
     """
 
-    def __init__(self, name: str, wiring: Wiring) -> None:
-        self._name, self._wiring = name, wiring
+    def __init__(self, name: str, wiring: Wiring, turn: Turn) -> None:
+        self._name, self._wiring, self._turn = name, wiring, turn
 
     def _node(self, name: str) -> Node | None:
         """Return the first layer of this name, or None."""
         return next((node for node in self._wiring.nodes if node.name == name), None)
 
+    @_in_turn
     def share_with(self, other: Any) -> None:
         """Use another net's parameters, layer by layer of the same name; data only, gradients stay apart.
 
@@ -58,6 +73,7 @@ class Weights:
             for blob, shared in zip(mine, theirs, strict=True):
                 blob.share_data(shared)
 
+    @_in_turn
     def copy_from(self, path: str | os.PathLike[str]) -> None:
         """Copy weights of a caffemodel, binary or HDF5, into the layers of the same names; others stay as they are.
 
@@ -83,6 +99,7 @@ class Weights:
                 if values.diff is not None:  # Caffe: a snapshot with snapshot_diff brings gradients too. blob.cpp
                     blob.diff.reshape(-1)[...] = values.diff
 
+    @_in_turn
     def load_hdf5(self, path: str | os.PathLike[str]) -> None:
         """Copy weights of an HDF5 caffemodel, as copy_from does.
 
@@ -110,6 +127,7 @@ class Weights:
             log.info(f"Ignoring source layer {layer_name}", "net.cpp:740")
         return node
 
+    @_in_turn
     def save(self, path: str | os.PathLike[str], write_diff: bool = False) -> None:
         """Write all layers with their parameters as a caffemodel, byte for byte as Caffe does; atomic."""
         path = path_of("net.save", path, "a caffemodel")
@@ -117,6 +135,7 @@ class Weights:
         caffemodel.write_net(path, param, [[b.data for b in layer] for layer in blobs],
                              diffs=[[b.diff for b in layer] for layer in blobs] if write_diff else None)
 
+    @_in_turn
     def save_hdf5(self, path: str | os.PathLike[str], write_diff: bool = False) -> None:
         """Write all parameters as HDF5, group by group as Caffe does, a shared one with its owner; atomic."""
         nodes = self._wiring.nodes

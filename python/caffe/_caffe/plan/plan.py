@@ -1,6 +1,6 @@
 """When a TEST net may run as a plan, what a pass writes, and how blobs that it left out are computed when one looks.
 
-In:   a net's wiring, and ways to run and to reshape one layer.
+In:   a net's wiring, ways to run and to reshape one layer, and the turn of whoever runs the net.
 Out:  the losses of whole passes; outputs, and every blob that a script holds a view of, as after Caffe's own pass. The
     other blobs are computed when somebody looks at them, by a pass layer by layer over the same inputs and weights.
 Not here: what a pass computes (trace), how (program), which weights have changed (weights).
@@ -12,6 +12,7 @@ import math
 import sys
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 import torch
@@ -39,8 +40,9 @@ RunLayer = Callable[[int], Sequence[torch.Tensor]]
 class Plan:
     """The plan of one net; `Plan.of` makes one where a plan may run it, and gains."""
 
-    def __init__(self, wiring: Wiring, run_layer: RunLayer, reshape_layer: Callable[[int], None]) -> None:
-        self._wiring, self._run_layer, self._reshape_layer = wiring, run_layer, reshape_layer
+    def __init__(self, wiring: Wiring, run_layer: RunLayer, reshape_layer: Callable[[int], None],
+                 turn: AbstractContextManager[None]) -> None:
+        self._wiring, self._run_layer, self._reshape_layer, self._turn = wiring, run_layer, reshape_layer, turn
         self._sources = [i for i, node in enumerate(wiring.nodes) if node.is_source]
         self._others = [i for i, node in enumerate(wiring.nodes) if not node.is_source]
         self._blobs = wiring.blobs
@@ -58,14 +60,14 @@ class Plan:
         self._repeats, self._rest = 0, 0
 
     @classmethod
-    def of(cls, wiring: Wiring, phase: int, run_layer: RunLayer,
-           reshape_layer: Callable[[int], None]) -> Plan | None:
+    def of(cls, wiring: Wiring, phase: int, run_layer: RunLayer, reshape_layer: Callable[[int], None],
+           turn: AbstractContextManager[None]) -> Plan | None:
         """Return the plan of a net, or None where a layer has effects, or there is nothing to gain."""
         layers = [node.layer for node in wiring.nodes if not node.is_source]
         may_run = phase == common.TEST and all(layer.is_pure and layer.phase == common.TEST for layer in layers)
         # Without a convolution there is little arithmetic, and a plan's own time may be all of it.
         gains = any(node.layer.type == "Convolution" for node in wiring.nodes)
-        return cls(wiring, run_layer, reshape_layer) if may_run and gains else None
+        return cls(wiring, run_layer, reshape_layer, turn) if may_run and gains else None
 
     # -- a pass --------------------------------------------------------------------------------
 
@@ -179,8 +181,11 @@ class Plan:
         All layers run one by one over the inputs and weights of the last pass. What scripts have written since, and
         shapes that they have prepared, stay as they are.
         """
-        if not self._is_behind:
-            return
+        if self._is_behind:
+            with self._turn:  # a thread that looks at a blob runs the net
+                self._run_last_pass()
+
+    def _run_last_pass(self) -> None:
         self._is_behind = False
         shapes = [(blob, blob.shape) for blob in self._blobs]
         memories = {id(blob._data): blob._data for blob in self._blobs}.values()

@@ -131,6 +131,10 @@ class Solver:
 
     def step(self, iters: int) -> None:
         """Train for `iters` iterations, with the tests, displays and snapshots that fall due."""
+        with self.net.turn:
+            self._step(iters)
+
+    def _step(self, iters: int) -> None:
         self._check_ready()
         start_iter = self._iter
         stop_iter = start_iter + operator.index(iters)  # as Boost: 1.5 is a TypeError
