@@ -121,19 +121,15 @@ def prepare(name: str, folder: Path, batch: int = 1) -> Case:
 def distances(found: dict[str, np.ndarray], run: Run, kind: str) -> dict[str, float]:
     """Return for each blob, or weight, how far it is from float64, relative to its largest value.
 
-    A weight's gradient may vanish because its summands cancel, as a shift's under a BatchNorm; it is then judged by a
-    hundredth of the largest gradient of its layer.
+    What a Scale's gradient sums may cancel, as it does under a BatchNorm; it is judged by the size that the sum would
+    have with random signs, where that is larger.
     """
-    exact, result = getattr(run, kind), {}
-    for name, want in exact.items():
+    result = {}
+    for name, want in getattr(run, kind).items():
         if kind == "data" and name in run.places:
             continue
         got = found[f"{kind}/{name}"]
-        size = np.abs(want).max()
-        if kind == "param_diff":
-            layer = name.rpartition("/")[0]
-            beside = [exact[f"{layer}/{i}"] for i in range(4) if f"{layer}/{i}" in exact]
-            size = max(size, 1e-2 * max(np.abs(values).max() for values in beside))
+        size = max(np.abs(want).max(), run.summands.get(name, 0) if kind == "param_diff" else 0)
         result[name] = float(np.abs(got - want.reshape(got.shape)).max() / (size or 1.0))
     return result
 

@@ -31,6 +31,7 @@ class Run:
     diff: dict[str, np.ndarray]  # each blob's gradient as its first layer's top, as Caffe leaves it
     param_diff: dict[str, np.ndarray]  # "layer/number", of those who own the weights
     statistics: dict[str, np.ndarray]  # "layer/number", what BatchNorm has learned
+    summands: dict[str, float]  # of a Scale's param_diff: the root of the sum of squares of what it sums, the largest
     places: dict[str, tuple[str, int, int]]  # blobs of where maxima were: the pooling's bottom, kernel, stride
 
 
@@ -48,6 +49,7 @@ class TorchNet:
         self.blobs: dict[str, torch.Tensor] = {}
         self.first: dict[str, torch.Tensor] = {}
         self.owners: dict[str, str] = {}
+        self.scaled: dict[str, tuple[torch.Tensor, torch.Tensor, list[int]]] = {}
         self.losses: list[torch.Tensor] = []
         self.places: dict[str, tuple[str, int, int]] = {}
         self.learned: dict[str, np.ndarray] = {}
@@ -71,7 +73,7 @@ class TorchNet:
             sum(self.losses).backward()
         return Run({name: blob.detach().numpy() for name, blob in self.blobs.items()}, self.gradients(),
                    {name: values.grad.numpy() for name, values in owned.items() if values.grad is not None},
-                   self.learned, self.places)
+                   self.learned, self.summands(), self.places)
 
     def weights_of(self, layer) -> list[torch.Tensor]:
         """Return a layer's weights; those of another layer where they are shared by name."""
@@ -101,6 +103,14 @@ class TorchNet:
     def gradients(self) -> dict[str, np.ndarray]:
         """Return each blob's gradient."""
         return {name: top.grad.numpy() for name, top in self.first.items() if top.grad is not None}
+
+    def summands(self) -> dict[str, float]:
+        """Return the size that a Scale's gradients would have if what they sum had random signs."""
+        found = {}
+        for name, (x, top, axes) in self.scaled.items():
+            for number, terms in enumerate((top.grad * x, top.grad)):
+                found[f"{name}/{number}"] = float((terms ** 2).sum(axes).max().sqrt())
+        return found
 
     # -- layers with weights
 
@@ -132,8 +142,12 @@ class TorchNet:
         axis = layer.scale_param.axis
         factors = [*([] if by is None else [by]), *weights]
         shape = [1] * axis + list(factors[0].shape) + [1] * (x.dim() - axis - factors[0].dim())
-        x = x * factors[0].view(shape)
-        return x + factors[1].view(shape) if layer.scale_param.bias_term else x
+        top = x * factors[0].view(shape)
+        top = top + factors[1].view(shape) if layer.scale_param.bias_term else top
+        if weights and top.requires_grad:
+            top.retain_grad()
+            self.scaled[layer.name] = x.detach(), top, [i for i, size in enumerate(shape) if size == 1]
+        return top
 
     def prelu(self, layer, weights, x):
         slope = weights[0].view(1, -1, *[1] * (x.dim() - 2))
