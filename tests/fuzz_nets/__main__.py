@@ -29,7 +29,7 @@ def fuzz(seeds: list[int], args: argparse.Namespace) -> list[Finding]:
     queue, lock = iter(seeds), threading.Lock()
     with tqdm(total=len(seeds), desc="fuzz nets", unit="") as bar:
         def serve() -> None:
-            with RemoteJudge(args.allow_refusals) as judge:
+            with RemoteJudge() as judge:
                 for seed in _shared(queue, lock):
                     found = run_seed(seed, judge, tuple(args.only), not args.no_shrink)
                     with lock:
@@ -62,7 +62,6 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--only", choices=COMPARISONS, nargs="+", default=list(COMPARISONS), help="these comparisons")
     parser.add_argument("--no-shrink", action="store_true", help="show nets as they were drawn")
-    parser.add_argument("--allow-refusals", action="store_true", help="take D38's error for an answer")
     args = parser.parse_args(argv)
     if not Genuine.found:
         print("genuine Caffe is not installed (make setup): by plan against layer by layer alone", file=sys.stderr)

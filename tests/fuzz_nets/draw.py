@@ -10,28 +10,38 @@ from __future__ import annotations
 import random
 from math import prod
 
-from .spec import EMPTY, Shape
+from .spec import BILINEAR, EMPTY, Shape
 
 IN_PLACE = frozenset("ReLU ELU PReLU TanH Sigmoid Power Exp Log BNLL Threshold Clip Swish Dropout BatchNorm Scale Bias "
-                     "Softmax AbsVal".split()) - {"AbsVal"}
+                     "Softmax".split())
 LACKING = frozenset({"Clip"})  # genuine Caffe here has no such layer
 WITHOUT_GRADIENT = frozenset({"ArgMax", "Threshold", "Accuracy"})
 POINTWISE = ("ReLU", "ReLU", "ReLU", "ELU", "PReLU", "TanH", "Sigmoid", "Power", "AbsVal", "Exp", "Log", "BNLL",
              "Threshold", "Clip", "Swish", "Dropout", "BatchNorm", "Scale", "Bias")
 LOSSES = ("SoftmaxWithLoss", "SoftmaxWithLoss", "EuclideanLoss", "SigmoidCrossEntropyLoss", "HingeLoss",
           "MultinomialLogisticLoss", "Accuracy")
-KINDS = ("Convolution Convolution Convolution Deconvolution Deconvolution Pooling Pooling Pooling Pooling ReLU ReLU ReLU "
-         "Eltwise Eltwise Eltwise Concat Concat Crop Crop Split Dropout BatchNorm Scale Bias ScaleBy BiasBy LRN LRN "
-         "InnerProduct Softmax ELU PReLU TanH Sigmoid Power AbsVal Exp Log BNLL Threshold Clip Swish Slice Slice Reshape "
-         "Reshape Flatten Tile MVN ArgMax Reduction SPP Silence").split()
+KINDS = (*["Convolution"] * 5, *["Pooling"] * 4, *["ReLU", "Eltwise", "Concat"] * 3, *["Crop", "Slice", "Reshape"] * 2,
+         *["LRN", "ScaleBy"] * 2, *("Split Dropout BatchNorm Scale Bias InnerProduct Softmax ELU PReLU TanH Sigmoid Power "
+         "AbsVal Exp Log BNLL Threshold Clip Swish Flatten Tile MVN ArgMax Reduction SPP Silence DummyData").split())
+
+
+def loss_params(rng: random.Random, kind: str) -> dict:
+    """Return a loss layer's parameters besides its own."""
+    found = _some(rng, 0.3, loss_weight=rng.choice([0.5, -1]))
+    if kind in ("SoftmaxWithLoss", "SigmoidCrossEntropyLoss"):
+        found |= _some(rng, 0.5, loss_param=rng.choice([
+            {"normalize": False}, {"ignore_label": 0}, {"normalize": False, "ignore_label": 1},
+            {"normalization": "FULL"}, {"normalization": "VALID", "ignore_label": 0}, {"normalization": "NONE"}]))
+    return {} if kind == "Accuracy" else found
 
 
 def image(rng: random.Random, wide: bool) -> Shape:
     """Return the shape of a net's input; wide: enough channels and places for the kernels of large nets."""
     if wide:
         return 1, rng.choice([64, 65, 70]), rng.randint(12, 24), rng.randint(12, 24)
-    if rng.random() < 0.06:
-        return rng.randint(1, 3), rng.randint(1, 9)
+    if rng.random() < 0.1:
+        sides = rng.choice([(), (), (rng.randint(1, 12),), tuple(rng.randint(1, 6) for _ in "dhw")])
+        return rng.randint(1, 3), rng.randint(1, 9), *sides
     return rng.choice([1, 1, 2, 3]), rng.choice([1, 2, 3, 3, 4, 8]), rng.randint(1, 14), rng.randint(1, 14)
 
 
@@ -60,7 +70,7 @@ def convolution(rng: random.Random, shape: Shape, out: int | None = None) -> dic
 
 
 def _window(rng: random.Random, shape: Shape) -> dict:
-    if rng.random() < 0.2:
+    if rng.random() < 0.2 and len(shape) == 4:
         found = {f"kernel_{side}": rng.randint(1, 4) for side in "hw"}
         found |= _some(rng, 0.6, **{f"pad_{side}": rng.randint(0, 3) for side in "hw"})
         return found | _some(rng, 0.4, **{f"stride_{side}": rng.randint(1, 3) for side in "hw"})
@@ -79,7 +89,7 @@ def same_size_convolution(rng: random.Random, shape: Shape, out: int | None = No
     return found | ({"dilation": dilation} if dilation > 1 else {}) | ({"group": group} if group > 1 else {})
 
 
-def upsampling(rng: random.Random, shape: Shape, train: bool = False) -> dict:
+def upsampling(rng: random.Random, shape: Shape) -> dict:
     """Return the parameters of a Deconvolution as FCNs have them."""
     stride, channels = rng.choice([2, 2, 3, 4]), shape[1]
     kernel = rng.choice([2 * stride, 2 * stride, 2 * stride - stride % 2, stride])
@@ -87,7 +97,7 @@ def upsampling(rng: random.Random, shape: Shape, train: bool = False) -> dict:
     if rng.random() < 0.7:
         found |= {"group": channels} if channels > 1 else {}
     if rng.random() < 0.7:
-        found |= {"weight_filler": {"type": '"bilinear"'}}
+        found |= {"weight_filler": BILINEAR}
     return found
 
 
@@ -141,8 +151,8 @@ def _inner_product(rng: random.Random, shape: Shape) -> dict:
 
 
 def _power(rng: random.Random, shape: Shape) -> dict:
-    return rng.choice([{"scale": 0.5, "shift": 0.3}, {"power": 2, "scale": 0.5}, {"scale": 0, "shift": 2}, {"scale": -1},
-                       {"power": 0.5, "shift": 9}, {}, {"power": -1, "shift": 12}])
+    return rng.choice([{"scale": 0.5, "shift": 0.3}, {"power": 2, "scale": 0.5}, {"scale": 0, "shift": 2}, {},
+                       {"scale": -1}, {"power": 0.5, "shift": 9}, {"power": -1, "shift": 12}])
 
 
 def _slice(rng: random.Random, shape: Shape) -> dict:
@@ -193,6 +203,6 @@ _MAKERS = {
     "Reduction": lambda rng, shape: {"operation": rng.choice(["SUM", "ASUM", "SUMSQ", "MEAN"]), **_axis(
         rng, shape, share=0.8), **_some(rng, 0.3, coeff=0.5)},
     "SPP": lambda rng, shape: {"pyramid_height": rng.randint(1, 3), **_some(rng, 0.5, pool="AVE")},
-    "Accuracy": lambda rng, shape: _some(rng, 0.3, top_k=min(2, shape[1])),
+    "Accuracy": lambda rng, shape: _some(rng, 0.3, top_k=min(2, shape[1])) | _some(rng, 0.3, ignore_label=0),
     "HingeLoss": lambda rng, shape: _some(rng, 0.5, norm="L2"),
 }

@@ -10,28 +10,39 @@ from __future__ import annotations
 import random
 from math import prod
 
-from .generate import Grower, without_unused_inputs
+from .draw import WITHOUT_GRADIENT
+from .generate import grow
 from .shapes import Misfit, shapes_of
 from .spec import Case, Layer, Shape, split_names
+from .training import with_rates
 
 TRAIN, TEST = 0, 1
+GENUINE = 0.85  # of TEST nets that genuine Caffe must be able to run
+BACKWARD = 0.12  # of TEST nets that run backward, too
 
 
 def make_case(seed: int, phase: int = TEST) -> Case:
     """Return the case of a seed."""
     rng = random.Random(f"{seed} {phase}")
-    genuine = rng.random() < 0.85
-    layers = without_unused_inputs(Grower(rng, train=phase == TRAIN, genuine=genuine).grow())
-    backward = phase == TRAIN or (rng.random() < 0.12 and not any(
-        layer.type in ("ArgMax", "Accuracy", "Threshold", "Embed") for layer in layers))
-    steps = Steps(rng, layers, backward).make()
-    return Case(seed, phase, layers, tuple(steps), force_backward=backward and (phase == TEST or rng.random() < 0.5))
+    if phase == TRAIN:
+        layers = with_rates(rng, grow(rng, train=True, genuine=True))
+        return Case(seed, phase, layers, tuple(Steps(rng, layers, 0.5).make()), rng.random() < 0.5)
+    layers = grow(rng, genuine=rng.random() < GENUINE)
+    backward = rng.random() < BACKWARD and not any(
+        layer.type in (*WITHOUT_GRADIENT, "Embed") for layer in layers)
+    return Case(seed, phase, layers, tuple(Steps(rng, layers, 0.1 if backward else 0).make()), backward)
 
 
 class Steps:
-    """Makes the steps of one case."""
+    """Makes the steps of one case.
 
-    def __init__(self, rng: random.Random, layers: tuple[Layer, ...], backward: bool) -> None:
+    Args:
+        rng: all choices come from it.
+        layers: the net's.
+        backward: how often it runs backward after a pass; if at all, it does so at the end.
+    """
+
+    def __init__(self, rng: random.Random, layers: tuple[Layer, ...], backward: float) -> None:
         self.rng, self.layers, self.backward = rng, layers, backward
         shapes, params = shapes_of(layers)
         self.inputs = {layer.tops[0]: shapes[layer.tops[0]] for layer in layers if layer.type == "Input"}
@@ -72,8 +83,13 @@ class Steps:
             self._pass()
             self._after()
         if self.backward:
-            self.do("backward", self.seed(), self.rng.sample(self.blobs, min(3, len(self.blobs))))
+            self._backward()
         return self.steps
+
+    def _backward(self) -> None:
+        """Run backward, from gradients that are written or from the loss; parameters' add up or begin anew."""
+        seed = self.seed() if self.often(0.7) else None
+        self.do("backward", seed, self.rng.sample(self.blobs, min(3, len(self.blobs))), self.often(0.6))
 
     def _pass(self, first: bool = False) -> None:
         seed = self.seed() if self.often(0.2) else None
@@ -83,6 +99,8 @@ class Steps:
             low, high = sorted(self.rng.choices(range(len(names)), k=2))
             start = names[low] if self.often(0.7) else None
             end = names[high] if start is None or self.often(0.5) else None
+        if start is end is seed and self.often(0.1):
+            return self.do("run")
         blobs = self.rng.sample(self.blobs, self.rng.randint(0, min(2, len(self.blobs)))) if self.often(0.3) else []
         keep = self.often(0.2)
         self.do("forward", seed, start, end, blobs, keep)
@@ -130,9 +148,11 @@ class Steps:
     def _other_shapes(self) -> dict[str, Shape] | None:
         """Return shapes of all inputs that the net can take with the parameters it has."""
         wanted = shapes_of(self.layers)[1]
-        for _ in range(4):
+        for attempt in range(5):
             new = dict(self.now)
-            change = [self.rng.choice([0, 0, 1, -1, 3]), 0, *(self.rng.choice([0, 1, -1, 2, -3, 5]) for _ in "hw")]
+            change = [self.rng.choice([0, 0, 1, -1, 3]), 0, *(self.rng.choice([0, 1, -1, 2, -3, 5]) for _ in "dhw")]
+            if attempt > 2:  # perhaps no other height and width will do
+                change[2:] = [0, 0, 0]
             for layer in self.layers:
                 if layer.type == "Input" and not layer.label:
                     shape = self.now[layer.tops[0]]
@@ -194,6 +214,8 @@ class Steps:
             self.do("hold_weight", *self.held_weights[-1])
         if self.often(0.2):
             self.do("look_all")
+        if self.often(self.backward):
+            self._backward()
 
     def _edit(self) -> None:
         name, factor = self.blob(), self.rng.choice([0.5, -1, 2])

@@ -22,19 +22,13 @@ from .compare import RELATIVE_GENUINE, Difference, Run, compare
 from .genuine import Genuine
 from .spec import Case
 
-REFUSAL = "weights were written through a view since the last forward"  # DEVIATION D38's error
-Judge = Callable[[str, Case], "Difference | None"]
+Judge = Callable[[str, Case], "Difference | None"]  # LocalJudge, and RemoteJudge
 
 
 class LocalJudge:
-    """Judges in this process; a context manager that ends genuine Caffe's.
+    """Judges in this process; a context manager that ends genuine Caffe's."""
 
-    Args:
-        allow_refusals: whether D38's error is an answer, and what was seen until then is all that is compared.
-    """
-
-    def __init__(self, allow_refusals: bool = False) -> None:
-        self._allow_refusals = allow_refusals
+    def __init__(self) -> None:
         self._genuine = Genuine()
 
     def __enter__(self) -> LocalJudge:
@@ -48,10 +42,7 @@ class LocalJudge:
         return self._plan(case) if comparison == "plan" else self._by_genuine(case)
 
     def _plan(self, case: Case) -> Difference | None:
-        got, want = run_ours(case, True), run_ours(case, False)
-        if self._allow_refusals and got[1] and REFUSAL in got[1]:
-            got, want = (got[0], None), (want[0][:len(got[0])], want[1])
-        return compare(got, want, functools.partial(run_ours, case, False))
+        return compare(run_ours(case, True), run_ours(case, False), functools.partial(run_ours, case, False))
 
     def _by_genuine(self, case: Case) -> Difference | None:
         if not runs_in_genuine(case):

@@ -27,8 +27,7 @@ SECONDS = 60  # of the clock that a case may take
 class RemoteJudge:
     """A judge's process, begun when it is first asked; a context manager."""
 
-    def __init__(self, allow_refusals: bool = False) -> None:
-        self._allow_refusals = allow_refusals
+    def __init__(self) -> None:
         self._process: subprocess.Popen | None = None
 
     def __enter__(self) -> RemoteJudge:
@@ -57,8 +56,8 @@ class RemoteJudge:
         self._folder = tempfile.TemporaryDirectory(prefix="fuzz_nets_")
         path = os.pathsep.join([str(ROOT), str(ROOT / "python"), os.environ.get("PYTHONPATH", "")])
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.fuzz_nets.remote", *(["refusals"] if self._allow_refusals else [])],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=self._folder.name,
+            [sys.executable, "-m", "tests.fuzz_nets.remote"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            cwd=self._folder.name,
             env=os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "GLOG_minloglevel": "3"})
         return self._process
 
@@ -83,7 +82,7 @@ def serve() -> None:
 
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what is printed goes elsewhere
-    with LocalJudge("refusals" in sys.argv) as judge:
+    with LocalJudge() as judge:
         while True:
             try:
                 comparison, case = pickle.load(sys.stdin.buffer)

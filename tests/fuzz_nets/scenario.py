@@ -85,7 +85,8 @@ class Script:
         if not self.noise:
             return array
         self.written += 1
-        return array * (1 + self.NOISE * uniform(array.shape, "noise", self.noise, self.written))
+        with np.errstate(all="ignore"):
+            return array * (1 + self.NOISE * uniform(array.shape, "noise", self.noise, self.written))
 
     def input_values(self, name, shape, seed):
         values = uniform(shape, "input", name, seed, self.case["seed"])
@@ -230,11 +231,16 @@ class Script:
         if self.toggle:
             self.toggle(flag)
 
-    def do_backward(self, seed, blobs):
-        for name in self.net.outputs:
+    def do_run(self):
+        """Run all; see the loss alone."""
+        self.see("loss", self.net._forward(0, len(self.net.layers) - 1))
+
+    def do_backward(self, seed, blobs, clear=True):
+        for name in self.net.outputs if seed is not None else ():
             diff = self.net.blobs[name].diff
             diff[...] = self.shaken(uniform(diff.shape, "diff", name, seed, self.case["seed"]))
-        self.net.clear_param_diffs()
+        if clear:
+            self.net.clear_param_diffs()
         self.net.backward()
         for name in [*self.net.inputs, *blobs]:
             self.see("diff of " + name, self.net.blobs[name].diff)

@@ -79,22 +79,23 @@ def axis_of(shape: Shape, axis: int) -> int:
     return axis % len(shape)
 
 
-def pair(own: dict, name: str, default: int) -> list[int]:
-    """Return a window's number for rows and columns."""
+def pair(own: dict, name: str, default: int, count: int = 2) -> list[int]:
+    """Return a window's number for each axis."""
     if f"{name}_h" in own:
         return [own[f"{name}_h"], own[f"{name}_w"]]
-    return [own.get("kernel_size" if name == "kernel" else name, default)] * 2
+    return [own.get("kernel_size" if name == "kernel" else name, default)] * count
 
 
 # -- windows -----------------------------------------------------------------------------------
 
 
 def _convolution(layer: Layer, bottoms: list[Shape]) -> Found:
-    n, c, *sides = _images(bottoms[0])
+    need(len(bottoms[0]) > 2 and len(set(bottoms)) == 1 and ("kernel_h" not in layer.own or len(bottoms[0]) == 4))
+    n, c, *sides = bottoms[0]
     own, group = layer.own, layer.own.get("group", 1)
     out = own["num_output"]
     need(c % group == 0 and out % group == 0)
-    kernel, pad, stride, dilation = (pair(own, *given) for given in (
+    kernel, pad, stride, dilation = (pair(own, *given, len(sides)) for given in (
         ("kernel", 1), ("pad", 0), ("stride", 1), ("dilation", 1)))
     ends, down = [], layer.type == "Convolution"
     for side, k, p, s, d in zip(sides, kernel, pad, stride, dilation):
@@ -105,7 +106,7 @@ def _convolution(layer: Layer, bottoms: list[Shape]) -> Found:
     need(min(ends) > 0)
     weight = (out, c // group, *kernel) if down else (c, out // group, *kernel)
     need(n * prod(weight) * prod(ends if down else sides) <= MOST_WORK)
-    return [(n, out, *ends)], [weight, *([(out,)] if own.get("bias_term", True) else [])]
+    return [(n, out, *ends)] * len(bottoms), [weight, *([(out,)] if own.get("bias_term", True) else [])]
 
 
 def _images(shape: Shape) -> Shape:
@@ -312,11 +313,15 @@ def _image_in_out(layer: Layer, bottoms: list[Shape]) -> Found:
     return [_images(bottoms[0])], []
 
 
+def _dummy_data(layer: Layer, bottoms: list[Shape]) -> Found:
+    return [tuple(layer.own["shape"]["dim"])], []
+
+
 _RULES: dict[str, Callable[[Layer, list[Shape]], Found]] = {
     "Convolution": _convolution, "Deconvolution": _convolution, "Pooling": _pooling, "SPP": _spp, "Crop": _crop,
     "InnerProduct": _inner_product, "Scale": _affine, "Bias": _affine, "BatchNorm": _batch_norm, "PReLU": _prelu,
     "Embed": _embed, "Eltwise": _eltwise, "Concat": _concat, "Split": _split, "Slice": _slice, "Flatten": _flatten,
-    "Reshape": _reshape, "Tile": _tile, "ArgMax": _argmax, "Reduction": _reduction, "Silence": _silence,
+    "Reshape": _reshape, "Tile": _tile, "ArgMax": _argmax, "Reduction": _reduction, "Silence": _silence, "DummyData": _dummy_data,
     "MVN": _mvn, "LRN": _image_in_out, "Softmax": _same_along(1),
     **dict.fromkeys(("SoftmaxWithLoss", "HingeLoss", "MultinomialLogisticLoss", "Accuracy"), _labelled),
     **dict.fromkeys(("EuclideanLoss", "SigmoidCrossEntropyLoss"), _paired),

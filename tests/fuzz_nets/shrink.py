@@ -61,8 +61,9 @@ def _fewer(steps: tuple) -> Iterator[tuple]:
 
 def _runs_first(steps: tuple) -> bool:
     """Whether a whole pass comes before looks and gradients: until then Caffe leaves open what blobs hold (D13)."""
-    first = next((step for step in steps if step[0] in ("forward", "look", "look_all", "hold", "edit", "backward")), None)
-    return first is not None and first[0] == "forward" and first[2:4] in ((), (None, None))
+    first = next((step for step in steps if step[0] in ("forward", "run", "look", "look_all", "hold", "edit", "backward")),
+                 ("none",))
+    return first[0] == "run" or first[0] == "forward" and first[2:4] in ((), (None, None))
 
 
 def _plainer(steps: tuple) -> Iterator[tuple]:
@@ -227,7 +228,7 @@ def _step(step: tuple, layers: tuple[Layer, ...], names: set[str], blobs: dict, 
     if kind == "hook":
         return step if any(layer.name == step[1] and step[2] in layer.bottoms for layer in layers) else None
     if kind == "backward":
-        return (kind, step[1], [name for name in step[2] if name in names])
+        return (kind, step[1], [name for name in step[2] if name in names], *step[3:])
     if kind == "forward" and len(step) > 2:
         ends = [name if name in known else None for name in step[2:4]]
         return (*step[:2], *ends, *([[name for name in step[4] if name in names]] if len(step) > 4 else []), *step[5:])

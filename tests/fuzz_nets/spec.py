@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 Shape = tuple[int, ...]
+BILINEAR = {"type": '"bilinear"'}
 EMPTY = 0.4  # the eps of a BatchNorm without statistics, factor 0; Caffe's own would multiply values by 316
 
 
@@ -35,7 +36,8 @@ class Layer:
     def with_own(self, **changes: Any) -> Layer:
         """Return the layer with some of its own parameters replaced; None removes one."""
         own = {key: value for key, value in {**self.own, **changes}.items() if value is not None}
-        return replace(self, params={**self.params, param_name(self.type): own})
+        params = {**self.params, param_name(self.type): own}
+        return replace(self, params={key: value for key, value in params.items() if value != {}})
 
     @property
     def in_place(self) -> bool:
@@ -70,14 +72,14 @@ class Case:
         return {"seed": self.seed, "phase": self.phase, "text": self.text(), "steps": self.steps,
                 "labels": {layer.tops[0]: layer.label[0] for layer in self.layers if layer.label},
                 "types": {layer.name: layer.type for layer in self.layers},
-                "bilinear": [layer.name for layer in self.layers if "weight_filler" in layer.own],
+                "bilinear": [layer.name for layer in self.layers if layer.own.get("weight_filler") == BILINEAR],
                 "empty": [layer.name for layer in self.layers if layer.own.get("eps") == EMPTY]}
 
 
 def param_name(kind: str) -> str:
     """Return the name of a layer type's own parameter message."""
     special = {"Deconvolution": "convolution_param", "InnerProduct": "inner_product_param", "BatchNorm":
-               "batch_norm_param", "SoftmaxWithLoss": "softmax_param", "HingeLoss": "hinge_loss_param"}
+               "batch_norm_param", "SoftmaxWithLoss": "softmax_param", "HingeLoss": "hinge_loss_param", "DummyData": "dummy_data_param"}
     return special.get(kind, kind.lower() + "_param")
 
 
@@ -99,7 +101,7 @@ def consumers(layers: tuple[Layer, ...]) -> Iterator[tuple[str, str, int, int]]:
             uses[(name, *made[name])] += 1
         for i, name in enumerate(layer.tops):
             made[name] = layer.name, i
-            uses[(name, layer.name, i)] = 0
+            uses[(name, layer.name, i)] = 1 if layer.params.get("loss_weight") else 0
     for key, count in uses.items():
         yield (*key, count)
 
