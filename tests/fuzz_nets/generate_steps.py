@@ -14,19 +14,22 @@ from .draw import WITHOUT_GRADIENT
 from .generate import grow
 from .shapes import Misfit, shapes_of
 from .spec import Case, Layer, Shape, split_names
-from .training import with_rates
+from .training import settings, with_fillers, with_rates
 
 TRAIN, TEST = 0, 1
 GENUINE = 0.85  # of TEST nets that genuine Caffe must be able to run
 BACKWARD = 0.12  # of TEST nets that run backward, too
+FILLERS = 0.3  # of TRAIN nets whose weights are drawn by fillers
+SOLVER = 0.3  # of TRAIN nets that a solver trains
 
 
 def make_case(seed: int, phase: int = TEST) -> Case:
     """Return the case of a seed."""
     rng = random.Random(f"{seed} {phase}")
     if phase == TRAIN:
-        layers = with_rates(rng, grow(rng, train=True, genuine=True))
-        return Case(seed, phase, layers, tuple(Steps(rng, layers, 0.5).make()), rng.random() < 0.5)
+        layers, fillers = with_rates(rng, grow(rng, train=True, genuine=True)), rng.random() < FILLERS
+        layers = with_fillers(rng, layers) if fillers else layers
+        return Case(seed, phase, layers, tuple(Steps(rng, layers, 0.5, SOLVER).make()), rng.random() < 0.5, fillers)
     layers = grow(rng, genuine=rng.random() < GENUINE)
     backward = rng.random() < BACKWARD and not any(
         layer.type in (*WITHOUT_GRADIENT, "Embed") for layer in layers)
@@ -40,10 +43,11 @@ class Steps:
         rng: all choices come from it.
         layers: the net's.
         backward: how often it runs backward after a pass; if at all, it does so at the end.
+        solver: how often a solver trains the net in the end.
     """
 
-    def __init__(self, rng: random.Random, layers: tuple[Layer, ...], backward: float) -> None:
-        self.rng, self.layers, self.backward = rng, layers, backward
+    def __init__(self, rng: random.Random, layers: tuple[Layer, ...], backward: float, solver: float = 0) -> None:
+        self.rng, self.layers, self.backward, self.solver = rng, layers, backward, solver
         shapes, params = shapes_of(layers)
         self.inputs = {layer.tops[0]: shapes[layer.tops[0]] for layer in layers if layer.type == "Input"}
         self.now = dict(self.inputs)
@@ -76,6 +80,8 @@ class Steps:
         """Return all steps."""
         if self.often(0.1):
             self.do("save")
+        if self.often(0.1):
+            self.do("bytes")
         self._pass(first=True)
         self._after()
         for _ in range(self.rng.choice([1, 1, 2, 2, 3, 4])):
@@ -84,6 +90,8 @@ class Steps:
             self._after()
         if self.backward:
             self._backward()
+        if self.often(self.solver):
+            self.do("train", settings(self.rng), self.seed())
         return self.steps
 
     def _backward(self) -> None:

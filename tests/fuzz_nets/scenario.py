@@ -3,7 +3,8 @@
 In:   a Caffe; a case as Case.message() returns it.
 Out:  what was seen, in order: (label, float32 array); the exception that ended it, if one did.
 Not here: which steps (generate_steps), comparison (compare).
-Every number comes from NumPy's uniform generator, which is the same in all its versions; no filler is asked.
+Every number comes from NumPy's uniform generator, which is the same in all its versions; fillers are asked only where
+the case says so, to hold Caffe's own generator equal.
 """
 
 import os
@@ -31,10 +32,10 @@ def run(caffe, case, folder, noise=0, toggle=None):
     try:
         script.build()
         for i, step in enumerate(case["steps"]):
-            script.at = "%d %s" % (i, " ".join(str(word) for word in step[:2]))
+            script.at = f"{i} {' '.join(str(word) for word in step[:2])}"
             getattr(script, "do_" + step[0])(*step[1:])
     except Exception as problem:  # whatever a step raises is part of what is compared
-        return script.seen, "step %s: %s: %s" % (script.at, type(problem).__name__, problem)
+        return script.seen, f"step {script.at}: {type(problem).__name__}: {problem}"
     return script.seen, None
 
 
@@ -62,21 +63,31 @@ class Script:
             self.do_write(name, 0)
 
     def new_net(self, seed):
-        path = os.path.join(self.folder, "net.prototxt")
+        net = self.caffe.Net(self.file("net.prototxt", self.case["text"]), self.case["phase"])
+        self.fill_all(net, seed)
+        return net
+
+    def file(self, name, text):
+        path = os.path.join(self.folder, name)
         with open(path, "w") as file:
-            file.write(self.case["text"])
-        net = self.caffe.Net(path, self.case["phase"])
+            file.write(text)
+        return path
+
+    def fill_all(self, net, seed):
+        """Write weights, if they are not left to fillers; from here on the net computes with this run's noise."""
         for layer in net.params:
             self.fill(net, layer, seed)
         if self.noise:
-            net.after_forward(lambda i: self.shake(net, list(net._layer_names)[i]))
-        return net
+            names = list(net._layer_names)
+            net.after_forward(lambda i: self.shake(net, names[i], net.top_names, "data"))
+            net.after_backward(lambda i: self.shake(net, names[i], net.bottom_names, "diff"))
 
-    def shake(self, net, layer):
+    def shake(self, net, layer, ends, field):
         """Change what a layer has computed as rounding might."""
         if self.case["types"].get(layer, "Split") not in self.SHARE:
-            for name in net.top_names[layer]:
-                net.blobs[name].data[...] = self.shaken(net.blobs[name].data)
+            for name in ends[layer]:
+                values = getattr(net.blobs[name], field)
+                values[...] = self.shaken(values)
 
     # -- values --------------------------------------------------------------------------------
 
@@ -101,7 +112,7 @@ class Script:
         for i, blob in enumerate(net.params[layer]):
             shape = tuple(blob.shape)
             values = uniform(shape, "weight", layer, i, seed, self.case["seed"])
-            if layer in self.case["bilinear"] and i == 0:
+            if self.case["fillers"] or layer in self.case["bilinear"] and i == 0:
                 blob.data[...] = self.shaken(np.array(blob.data))
             else:
                 blob.data[...] = self.shaken(self.weights(kind, i, values, layer, seed))
@@ -120,7 +131,7 @@ class Script:
         return values if kind == "Embed" else values * np.float32(0.3)
 
     def see(self, label, array):
-        self.seen.append(("%s: %s" % (self.at, label), np.array(array, np.float32)))
+        self.seen.append((f"{self.at}: {label}", np.array(array, np.float32)))
 
     # -- steps ---------------------------------------------------------------------------------
 
@@ -199,7 +210,7 @@ class Script:
             self.held_weights[layer, i][...] *= np.float32(factor)
 
     def do_look_weight(self, layer, i):
-        self.see("weight %s %d" % (layer, i), self.net.params[layer][i].data)
+        self.see(f"weight {layer} {i}", self.net.params[layer][i].data)
 
     def do_share(self, seed):
         """Take another net's weights, for good; Caffe frees its own, so views of them are let go first."""
@@ -224,7 +235,7 @@ class Script:
 
         def look(i):
             if i == number:
-                self.see("%s before %s" % (name, layer), self.net.blobs[name].data)
+                self.see(f"{name} before {layer}", self.net.blobs[name].data)
         self.net.before_forward(look)
 
     def do_toggle(self, flag):
@@ -235,6 +246,13 @@ class Script:
         """Run all; see the loss alone."""
         self.see("loss", self.net._forward(0, len(self.net.layers) - 1))
 
+    def do_bytes(self):
+        """See the bytes of the weights as they are saved."""
+        path = os.path.join(self.folder, "bytes.caffemodel")
+        self.net.save(path)
+        with open(path, "rb") as file:
+            self.see("bytes", np.frombuffer(file.read(), np.uint8))
+
     def do_backward(self, seed, blobs, clear=True):
         for name in self.net.outputs if seed is not None else ():
             diff = self.net.blobs[name].diff
@@ -244,6 +262,31 @@ class Script:
         self.net.backward()
         for name in [*self.net.inputs, *blobs]:
             self.see("diff of " + name, self.net.blobs[name].diff)
-        for layer, params in self.net.params.items():
+        self.see_params(self.net, data=False)
+
+    def see_params(self, net, data=True):
+        for layer, params in net.params.items():
             for i, blob in enumerate(params):
-                self.see("diff of weight %s %d" % (layer, i), blob.diff)
+                if data:
+                    self.see(f"weight {layer} {i}", blob.data)
+                self.see(f"diff of weight {layer} {i}", blob.diff)
+
+    def do_train(self, settings, seed):
+        """Train two iterations and test, snapshot, and go on from the snapshot with a new solver."""
+        prefix = os.path.join(self.folder, "s")
+        path = self.file("solver.prototxt", f'net: "{self.folder}/net.prototxt" snapshot_prefix: "{prefix}" {settings}')
+        for start in (None, prefix + "_iter_2.solverstate"):
+            solver = self.caffe.get_solver(path)
+            for net in (solver.net, solver.test_nets[0]):
+                self.fill_all(net, seed)
+                for name in net.inputs:
+                    net.blobs[name].data[...] = self.input_values(name, net.blobs[name].shape, seed)
+            if start:
+                solver.restore(start)
+            solver.step(2)
+            if not start:
+                solver.snapshot()
+            self.see_params(solver.net)
+            for net in (solver.net, solver.test_nets[0]):
+                for name in net.blobs:
+                    self.see(name, net.blobs[name].data)

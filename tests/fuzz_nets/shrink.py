@@ -15,6 +15,7 @@ from .shapes import Misfit, shapes_of
 from .spec import Case, Layer, split_names
 
 SECONDS = 20  # for one case
+OF_BLOB = ("look", "hold", "reread", "edit", "edit_held", "write", "write_held", "poison")
 SMALLER = {"num_output": 1, "kernel_size": 1, "kernel_h": 1, "kernel_w": 1, "pad": 0, "pad_h": 0, "pad_w": 0, "stride": 1,
            "stride_h": 1, "stride_w": 1, "group": 1, "dilation": 1}
 DEFAULTS = ("pad", "pad_h", "pad_w", "stride", "stride_h", "stride_w", "group", "dilation", "round_mode", "bias_term",
@@ -25,30 +26,37 @@ DEFAULTS = ("pad", "pad_h", "pad_w", "stride", "stride_h", "stride_w", "group", 
 def shrink(case: Case, wrong: Callable[[Case], bool], seconds: float = SECONDS) -> Case:
     """Return the smallest case found that is wrong; every case tried is one that Caffe takes."""
     until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        for smaller in _smaller(case):
-            if time.monotonic() > until:
-                break
-            if wrong(smaller):
+    before = None
+    while case is not before:
+        before = case
+        for take_from in (_steps, _layers, _parameters):
+            while (smaller := _first(take_from(case), wrong, until)) is not None:
                 case = smaller
-                break
-        else:
-            break
     return case
 
 
-def _smaller(case: Case) -> Iterator[Case]:
-    """Yield cases that lack something, the largest parts first."""
-    for steps in _fewer(case.steps):
-        if _runs_first(steps):
-            yield replace(case, steps=steps)
-    candidates = [*_without_layers(case), *_with_less(case)]
-    for layers in candidates:
-        fitted = _fitted(case, layers)
-        if fitted is not None:
-            yield fitted
-    for steps in _plainer(case.steps):
-        yield replace(case, steps=steps)
+def _first(cases: Iterator[Case], wrong: Callable[[Case], bool], until: float) -> Case | None:
+    for case in cases:
+        if time.monotonic() > until:
+            return None
+        if wrong(case):
+            return case
+    return None
+
+
+def _layers(case: Case) -> Iterator[Case]:
+    """Yield cases of fewer layers."""
+    return (fitted for layers in _without_layers(case) if (fitted := _fitted(case, layers)) is not None)
+
+
+def _steps(case: Case) -> Iterator[Case]:
+    """Yield cases of fewer steps, or plainer ones."""
+    return (replace(case, steps=steps) for steps in (*_fewer(case.steps), *_plainer(case.steps)) if _runs_first(steps))
+
+
+def _parameters(case: Case) -> Iterator[Case]:
+    """Yield cases of smaller inputs and windows."""
+    return (fitted for layers in _with_less(case) if (fitted := _fitted(case, layers)) is not None)
 
 
 def _fewer(steps: tuple) -> Iterator[tuple]:
@@ -74,8 +82,6 @@ def _plainer(steps: tuple) -> Iterator[tuple]:
                 if len(plain) < len(step):
                     yield (*steps[:i], plain, *steps[i + 1:])
                     break
-        if step[0] == "look_all":
-            continue
 
 
 # -- layers ------------------------------------------------------------------------------------
@@ -173,8 +179,9 @@ def _less(layer: Layer) -> Iterator[Layer]:
             if isinstance(value, int) and value > 2:
                 yield layer.with_own(**{name: value // 2})
                 yield layer.with_own(**{name: value - 1})
-    if "param" in layer.params:
-        yield replace(layer, params={key: value for key, value in layer.params.items() if key != "param"})
+    for name in ("param", "loss_param", "loss_weight", "propagate_down"):
+        if name in layer.params:
+            yield replace(layer, params={key: value for key, value in layer.params.items() if key != name})
 
 
 # -- a case that holds together ----------------------------------------------------------------
@@ -218,10 +225,11 @@ def _is_wired(layers: tuple[Layer, ...]) -> bool:
 
 def _step(step: tuple, layers: tuple[Layer, ...], names: set[str], blobs: dict, params: dict) -> tuple | None:
     """Return a step as it applies to these layers, or None."""
-    kind, of_blob = step[0], ("look", "hold", "reread", "edit", "edit_held", "write", "write_held", "poison")
-    known = {layer.name for layer in layers}
-    if kind in of_blob:
-        return step if step[1] in names else None
+    kind, known = step[0], {layer.name for layer in layers}
+    if kind in OF_BLOB:
+        name = step[1] if step[1] in names else next(  # of a Split that is not needed any more
+            (name for name in names if "_split_" in step[1] and step[1].startswith(f"{name}_")), None)
+        return (kind, name, *step[2:]) if name else None
     if kind in ("weight", "weight_held", "hold_weight", "look_weight", "weight_of_other", "weights"):
         found = params.get(step[1], [])
         return step if found and (kind == "weights" or step[2] < len(found)) else None

@@ -61,6 +61,7 @@ class Case:
     layers: tuple[Layer, ...]
     steps: tuple[tuple, ...] = ()
     force_backward: bool = False
+    fillers: bool = False  # whether weights are what fillers draw
 
     def text(self) -> str:
         """Return the net's prototxt."""
@@ -69,7 +70,7 @@ class Case:
 
     def message(self) -> dict[str, Any]:
         """Return what scenario.run takes, as JSON takes it."""
-        return {"seed": self.seed, "phase": self.phase, "text": self.text(), "steps": self.steps,
+        return {"seed": self.seed, "phase": self.phase, "text": self.text(), "steps": self.steps, "fillers": self.fillers,
                 "labels": {layer.tops[0]: layer.label[0] for layer in self.layers if layer.label},
                 "types": {layer.name: layer.type for layer in self.layers},
                 "bilinear": [layer.name for layer in self.layers if layer.own.get("weight_filler") == BILINEAR],

@@ -10,13 +10,25 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
-from .spec import EMPTY, Layer
+from .spec import BILINEAR, EMPTY, Layer
 
 LEARNED = {"Convolution": 2, "Deconvolution": 2, "InnerProduct": 2, "Scale": 1, "Bias": 1, "PReLU": 1}  # and how many
 RATES = ([{"lr_mult": 0}], [{"lr_mult": 1}, {"lr_mult": 0}], [{"lr_mult": 0.5, "decay_mult": 2},
                                                               {"lr_mult": 2, "decay_mult": 0}])
 FILLERS = ({"type": '"xavier"'}, {"type": '"msra"', "variance_norm": "AVERAGE"}, {"type": '"gaussian"', "std": 0.3},
            {"type": '"uniform"', "min": -0.4, "max": 0.4})
+
+
+RULES = ("SGD", "SGD", "Nesterov", "Adam", "AdaGrad", "RMSProp", "AdaDelta")
+
+
+def settings(rng: random.Random) -> str:
+    """Return the text of a solver that trains few iterations."""
+    rule = rng.choice(RULES)
+    momentum = 0 if rule in ("AdaGrad", "RMSProp") else 0.9
+    return (f'type: "{rule}" base_lr: 0.001 lr_policy: "step" gamma: 0.5 stepsize: 1 momentum: {momentum} '
+            f"weight_decay: 0.005 test_iter: 1 test_interval: 2 random_seed: {rng.randint(1, 99)} "
+            f"iter_size: {rng.randint(1, 2)} clip_gradients: {rng.choice([-1, 1])}")
 
 
 def with_rates(rng: random.Random, layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
