@@ -290,13 +290,13 @@ def _labelled(layer: Layer, bottoms: list[Shape]) -> Found:
     """Losses and Accuracy, of scores and one label a place."""
     need(len(bottoms[0]) >= 2 and bottoms[1] == label_shape(bottoms[0]))
     if layer.type in ("HingeLoss", "MultinomialLogisticLoss"):  # one label an item
-        need(prod(bottoms[0][2:]) == 1)
+        need(prod(bottoms[0][2:]) == 1 and len(bottoms[0]) <= 4)
     need(layer.own.get("top_k", 1) <= bottoms[0][1])
     return [()], []
 
 
 def _paired(layer: Layer, bottoms: list[Shape]) -> Found:
-    need(bottoms[0] == bottoms[1] and len(bottoms[0]) >= 1)
+    need(bottoms[0] == bottoms[1] and 1 <= len(bottoms[0]) <= 4)
     return [()], []
 
 
