@@ -633,6 +633,10 @@ IN_PLACE = {  # each was wrong, as far as a plan reads and writes memories inste
                                 'type: "Eltwise" bottom: "c" bottom: "p" top: "e"|type: "ReLU" bottom: "e" top: "e"',
     "on one top of a split": 'type: "Split" bottom: "c" top: "a" top: "b"|type: "Power" bottom: "a" top: "a" '
                              'power_param { shift: 1 }|type: "Eltwise" bottom: "a" bottom: "b" top: "e"',
+    "on both bottoms of a sum": 'type: "Split" bottom: "c" top: "a" top: "b"|type: "Eltwise" bottom: "a" bottom: "b" '
+                                'top: "a" eltwise_param { coeff: -1 coeff: -2 }',
+    "and not, of one blob twice": 'type: "Dropout" bottom: "data" top: "o"|type: "Concat" bottom: "o" bottom: "data" '
+                                  'top: "j" concat_param { axis: -1 }',
     "on memory seen in another shape": 'type: "Flatten" bottom: "c" top: "f"|type: "TanH" bottom: "f" top: "f"|'
                                        'type: "InnerProduct" bottom: "f" top: "i" inner_product_param { num_output: 2 '
                                        'weight_filler { type: "xavier" } }',

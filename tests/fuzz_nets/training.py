@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
-from .spec import BILINEAR, EMPTY, Layer
+from .spec import EMPTY, Layer
 
 LEARNED = {"Convolution": 2, "Deconvolution": 2, "InnerProduct": 2, "Scale": 1, "Bias": 1, "PReLU": 1}  # and how many
 RATES = ([{"lr_mult": 0}], [{"lr_mult": 1}, {"lr_mult": 0}], [{"lr_mult": 0.5, "decay_mult": 2},

@@ -49,7 +49,11 @@ class EltwiseLayer(Layer):
 
     def forward(self, bottom, top):
         """Combine the bottoms' data."""
-        self._run([blob.read_data() for blob in bottom], top[0].write_data())
+        xs, out = [blob.read_data() for blob in bottom], top[0].write_data()
+        for i, x in enumerate(xs[1:], 1):  # in place, a later bottom may share the memory that is written
+            if x.data_ptr() == out.data_ptr():
+                xs[i] = x.clone()
+        self._run(xs, out)
 
     def backward(self, top, propagate_down, bottom):
         """Hand each bottom its share of the gradient."""

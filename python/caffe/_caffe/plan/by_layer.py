@@ -53,16 +53,16 @@ class ByLayer(Step):
         node: the layer with its blobs.
         bottoms: values.
         tops: values.
-        sources: values that stand in the net's own blobs.
+        from_source: which bottoms' own blobs hold their values, because a source wrote them.
     """
 
     has_constant = False
     is_whole = True
 
-    def __init__(self, node: Any, bottoms: tuple[int, ...], tops: tuple[int, ...], sources: set[int]) -> None:
+    def __init__(self, node: Any, bottoms: tuple[int, ...], tops: tuple[int, ...], from_source: list[bool]) -> None:
         self.node, self.bottoms, self.tops = node, bottoms, tops
         self.layers = (node.layer,)
-        self._from_source = [value in sources for value in bottoms]
+        self._from_source = from_source
 
     def lengths(self, below, top):
         """Return those of the top's blob."""

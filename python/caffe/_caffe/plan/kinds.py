@@ -54,6 +54,6 @@ def step_of(operations: list[Operation], sources: dict[int, Blob]) -> Step:
         return _OF_ONE_LAYER[first.kind](layer, bottoms, tops)
     if layer.pointwise and len(tops) == 1:
         return ElementByElement(first.node, bottoms, tops)
-    in_place = {value for value, blob in zip(bottoms, first.node.bottoms, strict=True)
-                if value in sources and blob.shares_data_with(sources[value])}
-    return ByLayer(first.node, bottoms, tops, in_place)
+    from_source = [value in sources and blob.shares_data_with(sources[value])
+                   for value, blob in zip(bottoms, first.node.bottoms, strict=True)]
+    return ByLayer(first.node, bottoms, tops, from_source)
