@@ -19,7 +19,7 @@ phases = $(if $(filter nyud% siftflow%,$(1)),trainval test,train val)
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help setup data nets mine mine-folders fcn32s fcn16s fcn8s test check fuzz bench layer-table architectures
+.PHONY: help setup data nets mine mine-folders fcn32s fcn16s fcn8s test check fuzz fuzz-nets bench layer-table architectures
 
 help:
 	@echo "make fcn32s && make fcn16s && make fcn8s   train and score the three nets, coarse to fine"
@@ -33,6 +33,7 @@ help:
 	@echo "make test     the tests;  make check: ruff, mypy, tests, nets fresh"
 	@echo "make layer-table  measure every layer anew and write the table of docs/caffe.md"
 	@echo "make fuzz     100,000 damaged files of every kind that the engine reads; none may end the process"
+	@echo "make fuzz-nets    20,000 random nets by plan, layer by layer and in genuine Caffe; none may differ (COUNT=, SEED=)"
 	@echo "make architectures  values and gradients of 25 well-known nets beside genuine Caffe, a quarter of an hour"
 	@echo "make bench    time and memory beside genuine Caffe, OpenCV and PyTorch (ROUNDS=5, QUICK=1; docs/bench.md)"
 	@echo "Variables: DATASET=shapes|voc (now $(DATASET))  GPU=N (now: $(or $(GPU),the CPU))"
@@ -146,6 +147,9 @@ layer-table: $(SETUP)  # on a machine with a GPU its columns, too
 
 fuzz: $(SETUP)  # damaged files of every kind, COUNT of them
 	@$(PYTHON) -m tests.fuzz $(if $(COUNT),--count $(COUNT))
+
+fuzz-nets: $(SETUP)  # random nets by plan, layer by layer and in genuine Caffe, COUNT of them from SEED on
+	@$(PYTHON) -m tests.fuzz_nets $(if $(COUNT),--count $(COUNT)) $(if $(SEED),--seed $(SEED))
 
 architectures: $(SETUP)  # every net in every form, batches of 1 and 4; ONLY="NAME ..." for some
 	@OMP_NUM_THREADS=1 $(PYTHON) -m tests.caffe.architectures --batch 1 4 $(if $(ONLY),--only $(ONLY))

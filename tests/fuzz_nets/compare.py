@@ -39,7 +39,9 @@ class Difference:
     @property
     def kind(self) -> str:
         """What differs: values, or the words of an error without its numbers and names."""
-        return " ".join(re.sub(r"'.*?'|-?\d+|step \w+|/\S+", "", f"{self.got} {self.want}").split()) if "raised" in self.label else "values"
+        if "raised" not in self.label:
+            return "values"
+        return " ".join(re.sub(r"'.*?'|-?\d+|step \w+|/\S+", "", f"{self.got} {self.want}").split())
 
     def __str__(self) -> str:
         return f"{self.label}: differs by {self.size:.3g} of the largest\n  got  {self.got}\n  want {self.want}"

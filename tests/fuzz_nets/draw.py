@@ -21,8 +21,9 @@ POINTWISE = ("ReLU", "ReLU", "ReLU", "ELU", "PReLU", "TanH", "Sigmoid", "Power",
 LOSSES = ("SoftmaxWithLoss", "SoftmaxWithLoss", "EuclideanLoss", "SigmoidCrossEntropyLoss", "HingeLoss",
           "MultinomialLogisticLoss", "Accuracy")
 KINDS = (*["Convolution"] * 5, *["Pooling"] * 4, *["ReLU", "Eltwise", "Concat"] * 3, *["Crop", "Slice", "Reshape"] * 2,
-         *["LRN", "ScaleBy"] * 2, *("Split Dropout BatchNorm Scale Bias InnerProduct Softmax ELU PReLU TanH Sigmoid Power "
-         "AbsVal Exp Log BNLL Threshold Clip Swish Flatten Tile MVN ArgMax Reduction SPP Silence DummyData").split())
+         *["LRN", "ScaleBy"] * 2, "DummyData", *(
+             "Split Dropout BatchNorm Scale Bias InnerProduct Softmax ELU PReLU TanH Sigmoid Power AbsVal Exp Log BNLL "
+             "Threshold Clip Swish Flatten Tile MVN ArgMax Reduction SPP Silence").split())
 
 
 def loss_params(rng: random.Random, kind: str) -> dict:

@@ -12,7 +12,7 @@ import random
 from math import prod
 
 from . import draw
-from .blocks import BLOCKS, IN_PLACE
+from .blocks import BLOCKS, IN_PLACE, plain
 from .grower import Grower
 from .shapes import Misfit, need
 from .spec import Layer
@@ -31,6 +31,8 @@ def grow(rng: random.Random, train: bool = False, genuine: bool = False) -> tupl
         net.input(net.shapes["data"] if net.often(0.5) else draw.image(rng, False))
     for _ in range(rng.randint(1, 2) if wide else rng.randint(1, 8)):
         _try(single if net.often(SINGLE) else rng.choice(BLOCKS), net, net.any_blob())
+    if not any(layer.type == "Convolution" for layer in net.layers) and net.often(0.7):
+        _try(plain, net, net.any_blob())  # without one there is no plan
     if not train and net.often(0.04):
         _try(embed, net)
     if train or net.often(0.15):

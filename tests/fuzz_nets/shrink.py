@@ -16,8 +16,8 @@ from .spec import Case, Layer, split_names
 
 SECONDS = 20  # for one case
 OF_BLOB = ("look", "hold", "reread", "edit", "edit_held", "write", "write_held", "poison")
-SMALLER = {"num_output": 1, "kernel_size": 1, "kernel_h": 1, "kernel_w": 1, "pad": 0, "pad_h": 0, "pad_w": 0, "stride": 1,
-           "stride_h": 1, "stride_w": 1, "group": 1, "dilation": 1}
+SMALLER = {"num_output": 1, "kernel_size": 1, "kernel_h": 1, "kernel_w": 1, "pad": 0, "pad_h": 0, "pad_w": 0,
+           "stride": 1, "stride_h": 1, "stride_w": 1, "group": 1, "dilation": 1}
 DEFAULTS = ("pad", "pad_h", "pad_w", "stride", "stride_h", "stride_w", "group", "dilation", "round_mode", "bias_term",
             "weight_filler", "coeff", "operation", "negative_slope", "axis", "num_axes", "offset", "transpose", "top_k",
             "norm_region", "beta", "k", "alpha", "power", "scale", "shift", "base")
@@ -69,9 +69,9 @@ def _fewer(steps: tuple) -> Iterator[tuple]:
 
 def _runs_first(steps: tuple) -> bool:
     """Whether a whole pass comes before looks and gradients: until then Caffe leaves open what blobs hold (D13)."""
-    first = next((step for step in steps if step[0] in ("forward", "run", "look", "look_all", "hold", "edit", "backward")),
-                 ("none",))
-    return first[0] == "run" or first[0] == "forward" and first[2:4] in ((), (None, None))
+    telling = ("forward", "run", "look", "look_all", "hold", "edit", "backward", "train")
+    first = next((step for step in steps if step[0] in telling), ("none",))
+    return first[0] in ("run", "train") or first[0] == "forward" and first[2:4] in ((), (None, None))
 
 
 def _plainer(steps: tuple) -> Iterator[tuple]:

@@ -70,7 +70,8 @@ class Case:
 
     def message(self) -> dict[str, Any]:
         """Return what scenario.run takes, as JSON takes it."""
-        return {"seed": self.seed, "phase": self.phase, "text": self.text(), "steps": self.steps, "fillers": self.fillers,
+        return {"seed": self.seed, "phase": self.phase, "text": self.text(), "steps": self.steps,
+                "fillers": self.fillers,
                 "labels": {layer.tops[0]: layer.label[0] for layer in self.layers if layer.label},
                 "types": {layer.name: layer.type for layer in self.layers},
                 "bilinear": [layer.name for layer in self.layers if layer.own.get("weight_filler") == BILINEAR],
@@ -79,8 +80,9 @@ class Case:
 
 def param_name(kind: str) -> str:
     """Return the name of a layer type's own parameter message."""
-    special = {"Deconvolution": "convolution_param", "InnerProduct": "inner_product_param", "BatchNorm":
-               "batch_norm_param", "SoftmaxWithLoss": "softmax_param", "HingeLoss": "hinge_loss_param", "DummyData": "dummy_data_param"}
+    special = {"Deconvolution": "convolution_param", "InnerProduct": "inner_product_param",
+               "BatchNorm": "batch_norm_param", "SoftmaxWithLoss": "softmax_param", "HingeLoss": "hinge_loss_param",
+               "DummyData": "dummy_data_param"}
     return special.get(kind, kind.lower() + "_param")
 
 
