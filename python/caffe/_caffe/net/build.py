@@ -273,7 +273,7 @@ class NetBuilder:
 
 @contextlib.contextmanager
 def collection_put_off() -> Iterator[None]:
-    """Let the garbage collector rest: nearly all that is made is kept, and looking at it takes a third as long again."""
+    """Let the garbage collector rest: nearly all that is made is kept, and looking at it takes a third longer."""
     was_on = gc.isenabled()
     gc.disable()
     try:
