@@ -34,7 +34,7 @@ help:
 	@echo "make layer-table  measure every layer anew and write the table of docs/caffe.md"
 	@echo "make fuzz     100,000 damaged files of every kind that the engine reads; none may end the process"
 	@echo "make fuzz-nets    20,000 random nets by plan, layer by layer and in genuine Caffe; none may differ (COUNT=, SEED=)"
-	@echo "make architectures  values and gradients of 25 well-known nets beside genuine Caffe, a quarter of an hour"
+	@echo "make architectures  values and gradients of 25 well-known nets beside genuine Caffe; half an hour, 13 GB"
 	@echo "make bench    time and memory beside genuine Caffe, OpenCV and PyTorch (ROUNDS=5, QUICK=1; docs/bench.md)"
 	@echo "Variables: DATASET=shapes|voc (now $(DATASET))  GPU=N (now: $(or $(GPU),the CPU))"
 	@echo "           VOC=folder (now $(VOC))  SQUEEZENET=caffemodel"

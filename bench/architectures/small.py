@@ -50,7 +50,7 @@ def cifar10_full(draft: Draft) -> None:
 def alike(rng, shape):
     """Return pairs whose halves differ by a little noise: their features then lie within the margin."""
     first = rng.normal(0, 0.1, (shape[0], 1, *shape[2:]))
-    return np.concatenate([first, first + rng.normal(0, 0.02, first.shape)], 1)
+    return np.concatenate([first, first + rng.normal(0, 0.05, first.shape)], 1)
 
 
 def siamese(draft: Draft) -> None:
