@@ -671,3 +671,16 @@ layer { name: "c" type: "Convolution" bottom: "data" top: "c" convolution_param 
     assert net._plan is not None
     for name, want in found[0].items():
         assert alike(want, found[1][name]), name
+
+
+@pytest.mark.parametrize("pool", ["pool: AVE global_pooling: true", "pool: MAX kernel_size: 2 stride: 1 pad: 1"])
+def test_what_lies_wholly_in_the_padding_needs_nothing_of_the_bottom(tmp_path, device, pool):
+    (tmp_path / "net.prototxt").write_text(INPUT.replace("dim: 40 dim: 50", "dim: 1 dim: 1") + f"""
+layer {{ name: "p" type: "Pooling" bottom: "data" top: "p" pooling_param {{ {pool} }} }}
+layer {{ name: "c" type: "Convolution" bottom: "p" top: "c" convolution_param {{ num_output: 2 kernel_size: 1 pad: 4
+  weight_filler {{ type: "msra" }} bias_filler {{ type: "constant" value: 2 }} }} }}
+layer {{ name: "k" type: "Crop" bottom: "c" bottom: "data" top: "k" crop_param {{ axis: 2 }} }}""")
+    net = caffe.Net(str(tmp_path / "net.prototxt"), caffe.TEST)
+    image(net, 1, 1)
+    same(*both(net, "k"))
+    assert (net.blobs["k"].data == 2).all() and not net._plan._rest

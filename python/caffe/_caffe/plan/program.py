@@ -160,6 +160,7 @@ class Program:
     @staticmethod
     def _computed(read: Area, reach: Reaches, copied: bool) -> Area:
         """Return the part of what is read that is to be computed; the rest is known, or laid around in a copy."""
+        read = tuple((a, b) if a < b else (r.image[0], r.image[0] + 1) for (a, b), r in zip(read, reach, strict=True))
         if not copied and all(inside(span, r.flat) for span, r in zip(read, reach, strict=True)):
             return read
         spans = [meet(span, r.image) for span, r in zip(read, reach, strict=True)]

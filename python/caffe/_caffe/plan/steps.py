@@ -43,6 +43,7 @@ class PoolPlane(Step):
     """MAX or AVE pooling of whole planes."""
 
     has_constant = False
+    is_whole = True
 
     def __init__(self, layer: Any, bottoms: tuple[int, ...], tops: tuple[int, ...]) -> None:
         self.bottoms, self.tops, self._is_max = bottoms, tops, layer.is_max
