@@ -43,7 +43,8 @@ def close(got, want):
 def test_a_product_gives_the_convolution_and_adds_the_weights_gradient(conv, n, layout, monkeypatch):
     x, dy, y, dx, weight, bias, dw = tensors(conv, n, layout)
     assert Matmul().serves("add_weight_gradient", conv, weight, x, y)
-    assert Matmul().serves("convolve", conv, weight, x, y) == conv.is_pixel, "torch's kernel orders a small weight"
+    many = y.numel() // y.shape[1] > matmul.FEW
+    assert Matmul().serves("convolve", conv, weight, x, y) == (conv.is_pixel or not many), "torch orders a small weight"
     monkeypatch.setattr(matmul, "LARGE", weight.numel())
     assert Matmul().serves("convolve", conv, weight, x, y)
     out, back, gradient = torch.full_like(y, 9), torch.full_like(dx, 9), torch.ones_like(weight)
@@ -185,7 +186,7 @@ def test_the_weight_gradient_under_a_wide_pad(options, shape, copied, monkeypatc
     y = torch.nn.functional.conv2d(torch.tensor(x), weight, None, layer.stride, layer.pad, layer.dilation)
     close(torch.tensor(net.params["y"][0].diff), torch.autograd.grad(y, weight, torch.tensor(dy))[0])
     close(torch.tensor(net.params["y"][1].diff), torch.tensor(dy).sum((0, 2, 3)))
-    seen, left = torch_kernel.where_x_is_seen(layer._convolution(), torch.tensor(dy))
+    seen, left = torch_kernel.where_x_is_seen(layer._slides, torch.tensor(dy))
     for axis in (0, 1):
         reach = layer.dilation[axis] * (layer.kernel[axis] - 1)
         cut = layer.stride[axis] == 1 and layer.pad[axis] > reach and (axis == 0 or copied)
@@ -217,16 +218,32 @@ def test_d40_what_sees_only_padding_does_not_reach_the_weight(tmp_path):
 @pytest.mark.parametrize(("shape", "options"), [
     ("dim: 1 dim: 24 dim: 48 dim: 48", "num_output: 64 kernel_size: 3 pad: 2 dilation: 2"),
     ("dim: 1 dim: 21 dim: 40 dim: 40", "num_output: 21 kernel_size: 3 pad: 4 dilation: 4"),
-    ("dim: 2 dim: 4 dim: 2 dim: 1", "num_output: 5 kernel_h: 1 kernel_w: 3 pad_h: 0 pad_w: 2 stride_h: 1 stride_w: 3")])
+    ("dim: 2 dim: 4 dim: 2 dim: 1", "num_output: 5 kernel_h: 1 kernel_w: 3 pad_h: 0 pad_w: 2 stride_h: 1 stride_w: 3"),
+    ("dim: 1 dim: 16 dim: 9 dim: 3", "num_output: 64 kernel_h: 4 kernel_w: 3 pad: 2 stride_h: 1 stride_w: 4")])
 def test_where_the_kernel_in_bf16_errs_the_weight_gradient_is_float32(shape, options, monkeypatch, tmp_path):
     found = []
     for precision in ("fp32", "bf16"):
         monkeypatch.setattr(common._state, "precision", precision)
         net = convolution(tmp_path, shape, options)
         net.backward()
-        assert net.layers[1]._bf16_kernel_errs(net.blobs["x"].read_data())
+        x, slides = net.blobs["x"].read_data(), net.layers[1]._slides
+        assert bf16.kernel_errs("add_weight_gradient", slides, x, net.layers[1].num_output)
         found.append(net.params["y"][0].diff.copy())
     assert np.array_equal(*found)
+
+
+@pytest.mark.skipif(not common.has_bf16(), reason="this CPU has no bf16")
+@pytest.mark.parametrize(("outputs", "is_float32"), [(6, True), (3, False)])
+def test_where_the_kernel_in_bf16_errs_the_convolution_is_float32(outputs, is_float32, monkeypatch, tmp_path):
+    options = f"""num_output: {outputs} group: 3 kernel_size: 3 kernel_size: 2 stride: 1 stride: 3 pad: 3 pad: 1
+        dilation: 2 dilation: 1 weight_filler {{ type: "msra" }}"""
+    found = []
+    for precision in ("fp32", "bf16"):
+        monkeypatch.setattr(common._state, "precision", precision)
+        caffe.set_random_seed(1)
+        found.append(convolution(tmp_path, "dim: 1 dim: 3 dim: 14 dim: 2", options).blobs["y"].data.copy())
+    assert np.array_equal(*found) == is_float32
+    assert np.abs(found[0] - found[1]).max() <= 2e-2 * np.abs(found[0]).max()
 
 
 @pytest.mark.skipif(not common.has_bf16(), reason="this CPU has no bf16")

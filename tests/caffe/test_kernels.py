@@ -171,6 +171,9 @@ def test_a_result_in_another_type_is_copied():
     assert bool((out == 1.5).all())
     with in_type(out, torch.float32) as y:
         assert y is out
+    with in_type(out[:, 1:], torch.bfloat16) as y:
+        y.fill_(2.5)
+    assert bool((out[:, 1:] == 2.5).all()) and bool((out[:, 0] == 1.5).all()), "some channels"
 
 
 def test_no_values_at_all():

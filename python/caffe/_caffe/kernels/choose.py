@@ -3,16 +3,18 @@
 In:   a convolution, its tensors (N, C, spatial...), and what is wanted of it.
 Out:  it is done, by the first way of the list that serves; or not, where kernels are switched off
       (CAFFE_KERNELS=0, common.set_kernels(False)): then the layer uses torch as it is.
-Not here: what a convolution means (layers/base/base_convolution), how plans convolve (plan/sliding).
+Not here: what a convolution means and its type (layers/base/base_convolution), how plans convolve (plan).
 
-| way | serves | measured on 2 cores, torch's kernel against it |
+| way | serves | torch's kernel against it, milliseconds; 1 core unless said |
 |---|---|---|
-| matmul | weights larger than all their windows; small 1 x 1 kernels | fc6: 849 to 446 ms; 1 x 1: 83 to 38 us |
-| winograd | 3 x 3 over many channels, large tops | 512 channels of 68 x 68: 101 to 43 ms |
-| strips | weight gradients in bf16, large planes | 64 channels of 698 x 698: 158 to 105 ms |
+| winograd | 3 x 3 over many channels, where tiles cost less | 256 channels of 56 x 56: forward 33 to 19 |
+| matmul | 1 x 1; weights that outweigh their windows | fc6, 2 cores: forward 849 to 446 |
+| grouped | the same in 2 to 4 groups | 384 channels of 13 x 13 in 2 groups: weight 5.0 to 2.5 |
+| strips | weight gradients in bf16, large planes | 64 channels of 698 x 698, 2 cores: 158 to 105 |
 | in_place | large outputs with channels last | 65 MB: 18 ms of page faults |
-| upsampling | Deconvolutions of each channel by itself | 21 channels to 544 x 544: 26 to 3.7 ms |
-| torch_kernel | all else | |
+| upsampling | Deconvolutions of each channel by itself | 21 channels to 544 x 544, 2 cores: 26 to 3.7 |
+| transposed | Deconvolutions that winograd or matmul serve | 2 x 2, stride 2, 64 channels to 128 x 128: 9.9 to 3.7 |
+| torch_kernel | all else, in the order of values that torch is fast in | 512 channels of 14 x 14: weight 16.8 to 12.6 |
 
 What is computed in bf16 is cast here, once.
 """
@@ -23,17 +25,20 @@ import torch
 
 from .. import common
 from .convolution import Convolution, Operation, Way
+from .grouped import Grouped
 from .in_place import InPlace
 from .matmul import Matmul
 from .scratch import Scratch
 from .strips import Strips
 from .torch_kernel import TorchKernel
+from .transposed import Transposed
 from .upsampling import Upsampling
 from .winograd.learning import Winograd
 
 TORCH = TorchKernel()
-PLANAR: tuple[Way, ...] = (Matmul(), Winograd(), Strips(), InPlace(), TORCH)  # Convolutions over two spatial axes
-TRANSPOSED: tuple[Way, ...] = (Upsampling(), TORCH)  # Deconvolutions over two
+# Over two spatial axes, Convolutions and Deconvolutions.
+PLANAR: tuple[Way, ...] = (Winograd(), Matmul(), Grouped(Matmul()), Strips(), InPlace(), TORCH)
+TRANSPOSED: tuple[Way, ...] = (Upsampling(), Transposed(Winograd()), Transposed(Matmul()), TORCH)
 
 
 def way_for(operation: Operation, conv: Convolution, weight: torch.Tensor, x: torch.Tensor,

@@ -19,6 +19,7 @@ from .convolution import Convolution, Way
 from .scratch import Scratch, in_type
 
 LARGE = 1 << 22  # values of a weight, from which torch's kernel takes longer to order it than the columns take
+FEW = 8  # windows, up to which it does so whatever the weight
 PART = 256  # outputs whose products are made in bf16 at a time
 
 
@@ -26,11 +27,18 @@ class Matmul(Way):
     """One product of the weight with all windows."""
 
     def serves(self, operation, conv, weight, x, y):
-        """Whether bottom and top are matrices, and a window is a pixel or the weight outweighs all windows."""
+        """Whether bottom and top are matrices, and a window is a pixel or the weight outweighs all windows.
+
+        Torch has no fast kernel in Caffe's order either for a gradient of windows that do not overlap.
+        """
         if conv.group > 1 or not (_is_matrix(x) and _is_matrix(y)):
             return False
-        is_heavy = operation == "add_weight_gradient" or weight.numel() >= LARGE
-        return conv.is_pixel or is_heavy and weight.shape[0] >= y.numel() // y.shape[1]
+        apart = all(kernel <= stride for kernel, stride in zip(conv.kernel, conv.stride, strict=True))
+        if conv.is_pixel or operation == "data_gradient" and apart and x.is_contiguous():
+            return True
+        windows = y.numel() // y.shape[1]
+        is_heavy = operation == "add_weight_gradient" or weight.numel() >= LARGE or windows <= FEW
+        return is_heavy and weight.shape[0] >= windows
 
     def convolve(self, conv, x, weight, bias, out):
         """Write the product of the weight and the windows."""
@@ -105,9 +113,14 @@ def _seen_pixels(conv: Convolution, x: torch.Tensor) -> torch.Tensor:
 
 
 def _is_matrix(tensor: torch.Tensor) -> bool:
-    """Whether (N, C, H, W) on the CPU can be viewed as (C, N H W)."""
-    return tensor.device.type == "cpu" and (
-        tensor.is_contiguous(memory_format=torch.channels_last) or tensor.shape[0] == 1 and tensor.is_contiguous())
+    """Whether (N, C, H, W) on the CPU can be viewed as (C, N H W), by itself or within more channels."""
+    if tensor.device.type != "cpu":
+        return False
+    if tensor.is_contiguous(memory_format=torch.channels_last) or tensor.shape[0] == 1 and tensor.is_contiguous():
+        return True
+    item, channel, row, column = tensor.stride()
+    return channel == 1 and column >= tensor.shape[1] and (item, row) == (row * tensor.shape[2],
+                                                                          column * tensor.shape[3])
 
 
 def _matrix(tensor: torch.Tensor) -> torch.Tensor:

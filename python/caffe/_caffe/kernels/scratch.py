@@ -48,8 +48,11 @@ class Scratch:
         return buffer[:size].view(dtype).view(shape)
 
     def like(self, tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-        """Return a tensor to be overwritten, of the shape and strides of a dense tensor."""
-        return self.take((tensor.numel(),), dtype).as_strided(tensor.shape, tensor.stride())
+        """Return a tensor to be overwritten that stands like another; with channels last like some channels of one."""
+        if _is_dense(tensor):
+            return self.take((tensor.numel(),), dtype).as_strided(tensor.shape, tensor.stride())
+        n, c, height, width = tensor.shape
+        return self.take((n, height, width, c), dtype).permute(0, 3, 1, 2)
 
     def cast(self, tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
         """Return the values in a type; a new tensor on a GPU, where torch keeps the memory."""

@@ -98,7 +98,7 @@ def upsample_backward(dy: torch.Tensor, kernels: torch.Tensor, stride: Sequence[
     after = rows * sh - dy.shape[2] - pad[0], columns * sw - dy.shape[3] - pad[1]
     if any(pad) or any(after):
         dy = functional.pad(dy, [pad[1], after[1], pad[0], after[0]])
-    blocks = dy.view(n, c, rows, sh, columns, sw).permute(0, 1, 2, 4, 3, 5).reshape(n, c, rows * columns, sh * sw)
+    blocks = dy.reshape(n, c, rows, sh, columns, sw).permute(0, 1, 2, 4, 3, 5).reshape(n, c, rows * columns, sh * sw)
     near = torch.matmul(blocks, matrix.transpose(1, 2)).view(n, c, rows, columns, rh, rw)
     out.zero_()
     for a in range(rh):

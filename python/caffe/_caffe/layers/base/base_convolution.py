@@ -16,8 +16,8 @@ import torch
 from ... import common
 from ...blob import Blob
 from ...filler import fill
-from ...kernels import choose
-from ...kernels.convolution import Convolution
+from ...kernels import bf16, choose
+from ...kernels.convolution import Convolution, Operation
 from ...layer import Layer
 from . import nd_convolution
 from .axes import canonical_axis, count
@@ -38,8 +38,8 @@ class BaseConvolutionLayer(Layer):
 
     @property
     def any_strides(self) -> bool:  # type: ignore[override]
-        """Whether blobs may stand with channels last: the planar convolutions, which gain from it."""
-        return self.num_spatial_axes == 2 and self.channel_axis == 1 and not self.transposed
+        """Whether blobs may stand with channels last: planar ones, which gain from it."""
+        return self.num_spatial_axes == 2 and self.channel_axis == 1
 
     def plan_step(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> str:
         """Return which kind of step computes this layer: a planar one has a step of its own."""
@@ -167,7 +167,7 @@ class BaseConvolutionLayer(Layer):
         if self.num_spatial_axes > TORCH_SPATIAL_AXES:
             self._nd_convolve(x, weight, bias, out)
             return
-        conv = self._convolution()
+        conv = self._convolution("convolve", x)
         if not choose.convolve(conv, x, weight, bias, out):
             bias = None if bias is None else bias.to(conv.dtype)
             out.copy_(torch.convolution(x.to(conv.dtype).contiguous(), weight.to(conv.dtype), bias, *conv.geometry))
@@ -177,7 +177,7 @@ class BaseConvolutionLayer(Layer):
         if self.num_spatial_axes > TORCH_SPATIAL_AXES:
             self._nd_data_gradient(dy, weight, out)
             return
-        conv = self._convolution()
+        conv = self._convolution("data_gradient", out)
         if not choose.data_gradient(conv, dy, weight, out):
             out.copy_(_gradients(conv, dy, out, weight, [True, False, False])[0])
 
@@ -186,31 +186,22 @@ class BaseConvolutionLayer(Layer):
         if self.num_spatial_axes > TORCH_SPATIAL_AXES:
             self._nd_add_weight_gradient(dy, x, out)
             return
-        conv = self._convolution(x)
+        conv = self._convolution("add_weight_gradient", x)
         if not choose.add_weight_gradient(conv, dy, x, out):
             out.add_(_gradients(conv, dy, x, out, [False, True, False])[1])
 
-    def _convolution(self, x: torch.Tensor | None = None) -> Convolution:
+    def _convolution(self, operation: Operation, x: torch.Tensor) -> Convolution:
         """Return what kernels must know; the only place that says in which type a layer convolves.
 
         Args:
-            x: the bottom, where the weight gradient is wanted.
+            operation: what is wanted.
+            x: the bottom, or its gradient.
         """
-        if self.transposed or common.compute_type() == torch.float32:  # upsampling is always float32
+        dtype = common.compute_type()
+        if dtype == torch.float32 or self.transposed:  # upsampling is always float32
             return self._slides
-        if x is not None and self._bf16_kernel_errs(x):
-            return self._slides
-        return self._slides._replace(dtype=common.compute_type())
-
-    def _bf16_kernel_errs(self, x: torch.Tensor) -> bool:
-        """Whether the weight gradient is a task of float32: oneDNN's kernel in bf16 reads or omits too much.
-
-        Seen with torch 2.13 on a CPU with avx512_bf16: dilated rows under channels that are not a multiple of 16 gave
-        foreign memory or a crash; a bottom one place wide, with a stride, left values unwritten.
-        """
-        return x.device.type == "cpu" and (
-            any(d > 1 for d in self.dilation) and self.channels // self.group % 16 != 0
-            or any(length == 1 and s > 1 for length, s in zip(x.shape[2:], self.stride, strict=False)))
+        errs = bf16.kernel_errs(operation, self._slides, x, self.num_output)
+        return self._slides if errs else self._slides._replace(dtype=dtype)
 
     # -- more spatial axes than torch has kernels for ------------------------------------------
 
