@@ -130,7 +130,9 @@ def test_layers_read_their_parameters_memory(name):
     plain = found.pop("plain")
     for case, got in found.items():
         for what in ("y", "dx"):
-            np.testing.assert_array_equal(got[what], plain[what], err_msg=case)
+            # blobs that were looked at stand in another order, whose kernels round otherwise
+            np.testing.assert_allclose(got[what], plain[what], rtol=0, atol=2e-6 * np.abs(plain[what]).max(initial=1),
+                                       err_msg=case)
         i, shape = int(case[0]), case[case.index("("):case.index(")") + 1]
         for j in range(len([key for key in plain if key[0] == "p"])):
             for part in "pdc":
