@@ -2,7 +2,7 @@
 
 In:   what scenario.run returned, twice.
 Out:  Difference: where they part first by more than the bound.
-Not here: running (run).
+Not here: running (judge).
 
 The bound is relative to the blob's largest magnitude. Beyond it a difference still counts only if it is larger than
 what noise of the size of rounding errors, in inputs, weights and the top of every layer, does to the same blob layer
@@ -29,12 +29,12 @@ Run = tuple[Seen, str | None]
 
 @dataclass
 class Difference:
-    """The first place where two runs part."""
+    """The first place where two runs part. `size` is relative to the largest magnitude; infinite where not a number."""
 
     label: str
     got: str
     want: str
-    size: float = float("inf")  # of the largest magnitude
+    size: float = float("inf")
 
     @property
     def kind(self) -> str:
@@ -44,7 +44,8 @@ class Difference:
         return " ".join(re.sub(r"'.*?'|-?\d+|step \w+|/\S+", "", f"{self.got} {self.want}").split())
 
     def __str__(self) -> str:
-        return f"{self.label}: differs by {self.size:.3g} of the largest\n  got  {self.got}\n  want {self.want}"
+        size = f": differs by {self.size:.3g} of the largest" if self.kind == "values" else ""
+        return f"{self.label}{size}\n  got  {self.got}\n  want {self.want}"
 
 
 def compare(got: Run, want: Run, by_layer: Callable[[int], Run], genuine: bool = False) -> Difference | None:
@@ -62,7 +63,7 @@ def compare(got: Run, want: Run, by_layer: Callable[[int], Run], genuine: bool =
     if labels[0] != labels[1]:
         return Difference("what is seen (nothing is raised)", str(labels[0]), str(labels[1]))
     suspects = [i for i, ((label, a), (_, b)) in enumerate(zip(got[0], want[0]))
-                if distance(a, b) > bound(b, genuine) and not _left_open(label, b)]
+                if distance(a, b) > bound(b, genuine) and not (genuine and _left_open(label, b))]
     if not suspects:
         return None
     base = by_layer(0)[0]

@@ -56,7 +56,7 @@ class Steps:
             layer.tops[1] for layer in layers if layer.type == "Pooling" and len(layer.tops) > 1}
         self.blobs = [*shapes, *split_names(layers)]
         self.params = [(name, i) for name, found in params.items() for i in range(len(found))]
-        self.values, self.seeds, self.held, self.held_weights = [], 0, [], []
+        self.seeds, self.held, self.held_weights = 0, [], []
         self.steps: list[tuple] = []
 
     def often(self, share: float) -> bool:
@@ -147,10 +147,10 @@ class Steps:
         grows = any(a > b for name, shape in shapes.items() for a, b in zip(shape, self.now[name]))
         self.do("reshape", {name: list(shape) for name, shape in shapes.items()})
         self.now = shapes
-        if self.often(0.3):
+        if self.often(0.4):
             self.do("net_reshape")
-            if not grows and self.often(0.5):
-                self.do("look", self.blob())
+        while not grows and self.often(0.5):  # what has grown has other memory, of no values
+            self.do("look", self.blob())
         self.do("forward", None, None, None, [], False)
 
     def _other_shapes(self) -> dict[str, Shape] | None:

@@ -1,8 +1,8 @@
 """A smaller case that is still wrong.
 
 In:   a Case; whether a case is wrong.
-Out:  the Case with fewer layers, steps and values, from which nothing more can be taken.
-Not here: what wrong is (run).
+Out:  the Case with fewer steps, layers and values, until nothing more can be taken, or time is up.
+Not here: what wrong is (judge), a case that holds together (fit).
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from .shapes import Misfit, shapes_of
-from .spec import Case, Layer, split_names
+from .fit import fitted
+from .shapes import shapes_of
+from .spec import Case, Layer
 
 SECONDS = 20  # for one case
-OF_BLOB = ("look", "hold", "reread", "edit", "edit_held", "write", "write_held", "poison")
 SMALLER = {"num_output": 1, "kernel_size": 1, "kernel_h": 1, "kernel_w": 1, "pad": 0, "pad_h": 0, "pad_w": 0,
            "stride": 1, "stride_h": 1, "stride_w": 1, "group": 1, "dilation": 1}
 DEFAULTS = ("pad", "pad_h", "pad_w", "stride", "stride_h", "stride_w", "group", "dilation", "round_mode", "bias_term",
@@ -46,7 +46,7 @@ def _first(cases: Iterator[Case], wrong: Callable[[Case], bool], until: float) -
 
 def _layers(case: Case) -> Iterator[Case]:
     """Yield cases of fewer layers."""
-    return (fitted for layers in _without_layers(case) if (fitted := _fitted(case, layers)) is not None)
+    return (found for layers in _without_layers(case) if (found := fitted(case, layers)) is not None)
 
 
 def _steps(case: Case) -> Iterator[Case]:
@@ -56,7 +56,7 @@ def _steps(case: Case) -> Iterator[Case]:
 
 def _parameters(case: Case) -> Iterator[Case]:
     """Yield cases of smaller inputs and windows."""
-    return (fitted for layers in _with_less(case) if (fitted := _fitted(case, layers)) is not None)
+    return (found for layers in _with_less(case) if (found := fitted(case, layers)) is not None)
 
 
 def _fewer(steps: tuple) -> Iterator[tuple]:
@@ -182,82 +182,3 @@ def _less(layer: Layer) -> Iterator[Layer]:
     for name in ("param", "loss_param", "loss_weight", "propagate_down"):
         if name in layer.params:
             yield replace(layer, params={key: value for key, value in layer.params.items() if key != name})
-
-
-# -- a case that holds together ----------------------------------------------------------------
-
-
-def _fitted(case: Case, layers: tuple[Layer, ...]) -> Case | None:
-    """Return the case with these layers and the steps that still make sense; None where Caffe would refuse."""
-    if not layers or layers == case.layers or not _is_wired(layers):
-        return None
-    try:
-        blobs, params = shapes_of(layers)
-    except Misfit:
-        return None
-    read = {name for layer in layers for name in layer.bottoms}
-    if any(layer.type == "Input" and layer.tops[0] not in read for layer in layers):
-        layers = tuple(layer for layer in layers if layer.type != "Input" or layer.tops[0] in read)
-        return _fitted(case, layers)
-    names, inputs = {*blobs, *split_names(layers)}, {layer.tops[0]: layer for layer in layers if layer.type == "Input"}
-    if not inputs:
-        return None
-    steps = [kept for step in case.steps if (kept := _step(step, layers, names, blobs, params)) is not None]
-    return replace(case, layers=layers, steps=tuple(steps))
-
-
-def _is_wired(layers: tuple[Layer, ...]) -> bool:
-    """Whether no blob is made twice, and none is changed in place that another layer reads."""
-    made: set[str] = set()
-    readers: dict[str, int] = {}
-    for layer in layers:
-        if any(name not in made for name in layer.bottoms):
-            return False
-        for name in layer.bottoms:
-            readers[name] = readers.get(name, 0) + 1
-        for name in layer.tops:
-            if name in made and (name not in layer.bottoms[:1] or readers[name] > 1):
-                return False
-            made.add(name)
-            readers[name] = 0
-    return len({layer.name for layer in layers}) == len(layers)
-
-
-def _step(step: tuple, layers: tuple[Layer, ...], names: set[str], blobs: dict, params: dict) -> tuple | None:
-    """Return a step as it applies to these layers, or None."""
-    kind, known = step[0], {layer.name for layer in layers}
-    if kind in OF_BLOB:
-        name = step[1] if step[1] in names else next(  # of a Split that is not needed any more
-            (name for name in names if "_split_" in step[1] and step[1].startswith(f"{name}_")), None)
-        return (kind, name, *step[2:]) if name else None
-    if kind in ("weight", "weight_held", "hold_weight", "look_weight", "weight_of_other", "weights"):
-        found = params.get(step[1], [])
-        return step if found and (kind == "weights" or step[2] < len(found)) else None
-    if kind == "hook":
-        return step if any(layer.name == step[1] and step[2] in layer.bottoms for layer in layers) else None
-    if kind == "backward":
-        return (kind, step[1], [name for name in step[2] if name in names], *step[3:])
-    if kind == "forward" and len(step) > 2:
-        ends = [name if name in known else None for name in step[2:4]]
-        return (*step[:2], *ends, *([[name for name in step[4] if name in names]] if len(step) > 4 else []), *step[5:])
-    if kind == "reshape":
-        return _reshape(step, layers, blobs, params)
-    return step
-
-
-def _reshape(step: tuple, layers: tuple[Layer, ...], blobs: dict, params: dict) -> tuple | None:
-    """Return new shapes for the inputs there are, labels following; None where the net cannot take them."""
-    free = {layer.tops[0]: step[1].get(layer.tops[0], list(blobs[layer.tops[0]])) for layer in layers
-            if layer.type == "Input" and not (layer.label and layer.label[1])}
-    for name, shape in free.items():
-        if len(shape) != len(blobs[name]):
-            return None
-        free[name] = tuple(blobs[name][1:2] if axis == 1 else (length,) for axis, length in enumerate(shape))
-        free[name] = tuple(part[0] for part in free[name])
-    try:
-        found, new = shapes_of(layers, free)
-    except Misfit:
-        return None
-    if new != params:
-        return None
-    return "reshape", {layer.tops[0]: list(found[layer.tops[0]]) for layer in layers if layer.type == "Input"}
