@@ -30,10 +30,11 @@ def run(caffe, case, folder, noise=0, toggle=None):
     """
     script = Script(caffe, case, folder, noise, toggle)
     try:
-        script.build()
-        for i, step in enumerate(case["steps"]):
-            script.at = f"{i} {' '.join(str(word) for word in step[:2])}"
-            getattr(script, "do_" + step[0])(*step[1:])
+        with np.errstate(all="ignore"):  # edits may overflow
+            script.build()
+            for i, step in enumerate(case["steps"]):
+                script.at = f"{i} {' '.join(str(word) for word in step[:2])}"
+                getattr(script, "do_" + step[0])(*step[1:])
     except Exception as problem:  # whatever a step raises is part of what is compared
         return script.seen, f"step {script.at}: {type(problem).__name__}: {problem}"
     return script.seen, None
@@ -96,8 +97,7 @@ class Script:
         if not self.noise:
             return array
         self.written += 1
-        with np.errstate(all="ignore"):
-            return array * (1 + self.NOISE * uniform(array.shape, "noise", self.noise, self.written))
+        return array * (1 + self.NOISE * uniform(array.shape, "noise", self.noise, self.written))
 
     def input_values(self, name, shape, seed):
         values = uniform(shape, "input", name, seed, self.case["seed"])
