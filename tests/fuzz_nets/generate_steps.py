@@ -136,7 +136,7 @@ class Steps:
             self.do("toggle", self.often(0.5))
         if self.often(0.05):
             self.do("release")
-        if self.often(0.02):
+        if self.often(0.05):
             self.do("poison", self.rng.choice([name for name in self.inputs if name not in self.fixed]),
                     self.rng.choice(["nan", "inf", "-inf"]))
 
