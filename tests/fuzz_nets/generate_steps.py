@@ -177,29 +177,32 @@ class Steps:
 
     def _weights(self) -> None:
         layer, i = self.rng.choice(self.params)
-        kind = next(one.type for one in self.layers if one.name == layer)
-        factor = self.rng.choice([0.5, 1.5] if kind == "BatchNorm" else [0.5, -1, 1.5])
         kind = self.rng.random()
         if kind < 0.25:
             self.do("weights", layer, self.seed())
         elif kind < 0.5:
-            self.do("weight", layer, i, factor)
+            self.do("weight", layer, i, self._factor(layer))
         elif kind < 0.75:
             if self.held_weights and self.often(0.7):
                 layer, i = self.rng.choice(self.held_weights)
             else:
                 self.do("hold_weight", layer, i)
                 self.held_weights.append((layer, i))
-            self.do("weight_held", layer, i, factor)
+            self.do("weight_held", layer, i, self._factor(layer))
         elif kind < 0.83:
             self.do("share", self.seed())
             self.held_weights.clear()
         elif kind < 0.9:
             self.do("copy_from")
         elif kind < 0.95:
-            self.do("weight_of_other", layer, i, factor)
+            self.do("weight_of_other", layer, i, self._factor(layer))
         else:
             self.do("look_weight", layer, i)
+
+    def _factor(self, layer: str) -> float:
+        """Return what to multiply a weight by; variances stay positive, so that nothing becomes NaN."""
+        kind = next(one.type for one in self.layers if one.name == layer)
+        return self.rng.choice([0.5, 1.5] if kind == "BatchNorm" else [0.5, -1, 1.5])
 
     def _after(self) -> None:
         """What comes after a pass: looks, views that are kept, edits, and looks at what they must not touch."""
