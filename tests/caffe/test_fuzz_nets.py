@@ -207,6 +207,13 @@ def test_what_noise_moves_as_far_is_no_difference():
     assert compare(run([0.0, 11.0]), run([1.0, 0.0]), tie).label == "0 look: 0"
 
 
+def test_what_is_never_twice_the_same_is_a_difference():
+    def garbage(noise):
+        return run([float(noise), 3.0])
+
+    assert compare(run([5.0, 3.0]), run([7.0, 3.0]), garbage).label == "0 look: 0, layer by layer once more"
+
+
 @pytest.mark.parametrize(("a", "b", "apart"), [
     ([1.0, np.nan], [1.5, np.nan], 0.5), ([1.0, np.nan], [np.nan, 1.0], np.inf), ([np.inf], [np.inf], 0),
     ([np.inf], [-np.inf], np.inf), ([1.0], [[1.0]], np.inf), ([], [], 0)])
