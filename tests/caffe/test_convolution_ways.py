@@ -307,3 +307,26 @@ def test_stride_and_dilation_over_a_plane_narrower_than_its_pad(tmp_path, shape,
     for _ in range(20):  # a kernel that pads for itself reads foreign memory here, and the process may die of it
         got = test.forward(x=net.blobs["x"].data)["y"]
         assert np.abs(got - net.blobs["y"].data).max() < 1e-5
+
+
+@pytest.mark.parametrize("kernels", [True, False])
+def test_one_channel_whose_strides_are_those_of_channels_last(kernels, monkeypatch, tmp_path):
+    monkeypatch.setattr(common._state, "kernels", kernels)
+    (tmp_path / "net.prototxt").write_text("""
+        layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 4 dim: 2 dim: 19 dim: 3 } } }
+        layer { name: "a" type: "Convolution" bottom: "x" top: "a" convolution_param { num_output: 1 kernel_size: 1
+          weight_filler { type: "msra" } } }
+        layer { name: "r" type: "ReLU" bottom: "a" top: "a" }
+        layer { name: "y" type: "Convolution" bottom: "a" top: "y" convolution_param { num_output: 3 kernel_size: 2
+          stride_h: 1 stride_w: 2 weight_filler { type: "msra" } } }""")
+    net = caffe.Net(str(tmp_path / "net.prototxt"), caffe.TRAIN)
+    net.blobs["x"].data[...] = np.random.default_rng(3).normal(size=(4, 2, 19, 3))
+    net.forward()
+    below, weight = (torch.tensor(array).double() for array in (net.blobs["a"].data, net.params["y"][0].data))
+    want = torch.nn.functional.conv2d(below, weight, stride=(1, 2))
+    for plans in (False, True):
+        caffe.set_plans(plans)
+        test = caffe.Net(str(tmp_path / "net.prototxt"), caffe.TEST)
+        test.share_with(net)
+        close(torch.tensor(test.forward(x=net.blobs["x"].data)["y"]), want.float())
+    close(torch.tensor(net.blobs["y"].data), want.float())

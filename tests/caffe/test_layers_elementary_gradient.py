@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import caffe
 from tests.caffe.gradient_checker import backward, check_gradient, forward, make_layer
 
 X = (2, 3, 2, 2)
@@ -103,3 +104,19 @@ def test_gradient_loss_weight_multiplies():
     diffs, _ = backward(layer, top, [True, True], bottom)
     assert diffs[0].tolist() == [[1, -0.5]]
     assert diffs[1].tolist() == [[-1, 0.5]]
+
+
+def test_the_gradient_of_sigmoid_cross_entropy_is_of_the_forward_pass(tmp_path):
+    (tmp_path / "net.prototxt").write_text("""force_backward: true
+        layer { name: "x" type: "Input" top: "x" top: "t" input_param { shape { dim: 2 dim: 2 } } }
+        layer { name: "loss" type: "SigmoidCrossEntropyLoss" bottom: "x" bottom: "t" top: "loss"
+          loss_param { ignore_label: -1 normalization: VALID } }""")
+    net = caffe.Net(str(tmp_path / "net.prototxt"), caffe.TRAIN)
+    net.blobs["x"].data[...] = [[0, np.log(3)], [-np.log(3), 0]]
+    net.blobs["t"].data[...] = [[1, 0], [1, -1]]
+    net.forward()
+    net.blobs["x"].data[...] = 9
+    net.blobs["t"].data[0, 0] = -1
+    net.backward()
+    # Caffe: s(x) and the three targets that counted are those of forward, the targets themselves those of now
+    np.testing.assert_allclose(net.blobs["x"].diff, np.array([[0, 0.75], [-0.75, 0]]) / 3, rtol=1e-6)

@@ -1,10 +1,12 @@
-"""Padding that oneDNN is not asked to do.
+"""What oneDNN is not asked to do: some padding, and single channels with channels last.
 
 In:   a bottom (N, C, H, W) on the CPU, and how a kernel slides over it.
 Out:  the bottom with its padding laid around it, and the padding that is left for the kernel to do; both as they were
       where the kernel pads well.
-Why: with torch 2.13, a kernel with stride and dilation, with channels last, over a plane narrower than its stride or
-pad (4 channels of 16 x 1, pad 7, stride 2, dilation 2) reads foreign memory, and the process may die of it.
+One channel: strides of channels last say nothing there, but with a batch over 1 and a stride, over a plane that leaves
+a top one place wide (4 items of 1 x 19 x 3, kernel 2, stride 1 x 2), torch 2.13 takes them and convolves something
+else. Padding: with torch 2.13, a kernel with stride and dilation, with channels last, over a plane narrower than its
+stride or pad (4 channels of 16 x 1, pad 7, stride 2, dilation 2) reads foreign memory, and the process may die of it.
 """
 
 from __future__ import annotations
@@ -16,7 +18,10 @@ import torch
 
 def beforehand(x: torch.Tensor, pad: Sequence[int], stride: Sequence[int],
                dilation: Sequence[int]) -> tuple[torch.Tensor, list[int]]:
-    """Return a bottom, padded if need be, and the padding that is left."""
+    """Return a bottom in strides that are safe, padded if need be, and the padding that is left."""
+    if x.shape[1] == 1 and x.device.type == "cpu" and x.is_contiguous():
+        _, _, height, width = x.shape
+        x = x.as_strided(x.shape, (height * width, height * width, width, 1))
     is_narrow = any(length <= max(p, s) for length, p, s in zip(x.shape[2:], pad, stride, strict=True))
     if not (is_narrow and max(stride) > 1 and max(dilation) > 1) or x.device.type != "cpu":
         return x, list(pad)

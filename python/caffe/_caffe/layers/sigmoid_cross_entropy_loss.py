@@ -42,7 +42,9 @@ class SigmoidCrossEntropyLossLayer(LossLayer):
         losses = x.clamp_min(0).sub_(x * target).add_(x.abs().neg_().exp_().log1p_())
         if valid is not None:
             losses.masked_fill_(~valid, 0)
-        top[0].write_data().copy_(losses.sum() / self._normalizer(bottom[1], valid))
+        # Caffe: backward uses the sigmoid and the normalizer of the last forward, whatever the blobs hold by then.
+        self._sigmoid, self._divisor = x.sigmoid(), self._normalizer(bottom[1], valid)
+        top[0].write_data().copy_(losses.sum() / self._divisor)
 
     def backward(self, top, propagate_down, bottom):
         """(s(x) - t) loss weight / normalizer, 0 where ignored."""
@@ -50,11 +52,11 @@ class SigmoidCrossEntropyLossLayer(LossLayer):
             self.fail("Layer cannot backpropagate to label inputs.")
         if not propagate_down[0]:
             return
-        x, target, valid = self._pairs(bottom)
-        dx = torch.sub(x.sigmoid(), target, out=bottom[0].write_diff())
+        _, target, valid = self._pairs(bottom)
+        dx = torch.sub(self._sigmoid, target, out=bottom[0].write_diff())
         if valid is not None:
             dx.masked_fill_(~valid, 0)
-        dx.mul_(top[0].read_diff() / self._normalizer(bottom[1], valid))
+        dx.mul_(top[0].read_diff() / self._divisor)
 
     def _pairs(self, bottom):
         x = bottom[0].read_data()

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from .. import common
-from ..kernels import autotune, padding
+from ..kernels import autotune, bf16, padding
 from ..kernels.winograd import tiles
 from .pointwise import compose
 from .space import LARGE, Space, order
@@ -41,7 +41,9 @@ class Packed:
     def __init__(self, layers: Sequence[Any]) -> None:
         layer = self._layer = layers[0]
         weight, bias = _folded(layers)
-        self._dtype = torch.bfloat16 if common.precision() == "bf16" else torch.float32
+        few = weight.new_empty(1, layer.channels, 1, 1)  # only its channels matter
+        errs = bf16.kernel_errs("convolve", layer._slides, few, layer.num_output)
+        self._dtype = torch.float32 if errs else common.compute_type()
         self._bias = None if bias is None else bias.to(self._dtype)
         self._by_size: OrderedDict[tuple, torch.Tensor | None] = OrderedDict()  # None: came once
         self._tiled: tiles.TiledWeight | None = None

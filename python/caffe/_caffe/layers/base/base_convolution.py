@@ -170,7 +170,8 @@ class BaseConvolutionLayer(Layer):
         conv = self._convolution("convolve", x)
         if not choose.convolve(conv, x, weight, bias, out):
             bias = None if bias is None else bias.to(conv.dtype)
-            out.copy_(torch.convolution(x.to(conv.dtype).contiguous(), weight.to(conv.dtype), bias, *conv.geometry))
+            x = x.to(conv.dtype).clone(memory_format=torch.contiguous_format)
+            out.copy_(torch.convolution(x, weight.to(conv.dtype), bias, *conv.geometry))
 
     def data_gradient(self, dy: torch.Tensor, weight: torch.Tensor, out: torch.Tensor) -> None:
         """Write the gradient of a bottom into `out`."""
