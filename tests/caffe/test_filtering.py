@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 
@@ -116,9 +117,10 @@ TOPS = ("fc6", "strided", "dilated", "grouped")
 
 
 def test_small_tops_are_summed_directly():
-    way = tiles.ready(torch.zeros(128, 64, 3, 3), torch.float32)
-    assert way.pays(100, 100) and not way.pays(50, 100)
-    assert tiles.ready(torch.zeros(256, 256, 3, 3), torch.float32).pays(2, 2)
+    wide = tiles.ready(torch.zeros(256, 256, 3, 3), torch.float32)
+    assert wide.pays(28, 28) and not wide.pays(7, 7) and not wide.pays(2, 2)
+    assert not tiles.ready(torch.zeros(64, 64, 3, 3), torch.float32).pays(14, 14)
+    assert tiles.ready(torch.zeros(256, 256, 3, 3), torch.bfloat16).pays(2, 2)
 
 
 def convolutions(net):
@@ -127,7 +129,7 @@ def convolutions(net):
 
 @pytest.mark.parametrize("size", [(40, 50), (61, 47), (1, 1)])
 def test_a_net_gives_what_it_gives_by_layers(tmp_path, size, monkeypatch):
-    monkeypatch.setattr(tiles, "LEAST", 0)
+    monkeypatch.setattr(tiles, "WORTH", math.inf)
     (tmp_path / "net.prototxt").write_text(NET)
     caffe.set_random_seed(1)
     net = caffe.Net(str(tmp_path / "net.prototxt"), caffe.TEST)

@@ -161,12 +161,17 @@ def test_eltwise_maximum_ties():
     assert [d[0] for d in diffs] == [0, 5, 0]
 
 
-def test_eltwise_sum_in_place():
+@pytest.mark.parametrize(("param", "want", "diffs"), [
+    ("coeff: 2 coeff: 3", [32, 46], [[10, 14], [15, 21]]),
+    ("operation: MAX", [10, 20], [[0, 7], [5, 0]]),
+    ("operation: PROD", [10, 40], [[50, 14], [50, 280]]),  # the second sees the first as overwritten, as in Caffe
+])
+def test_d19_eltwise_in_place_reads_before_it_writes(param, want, diffs):
     layer, bottom, top = make_layer('name: "e" type: "Eltwise" bottom: "a" bottom: "b" top: "a" '
-                                    'eltwise_param { coeff: 2 coeff: 3 }', [np.array([1]), np.array([10])])
-    assert forward(layer, bottom, top)[0].tolist() == [32]
-    diffs, _ = backward(layer, top, [True, True], bottom, [1])
-    assert [d[0] for d in diffs] == [2, 3]
+                                    f"eltwise_param {{ {param} }}", [np.array([1, 20]), np.array([10, 2])])
+    assert forward(layer, bottom, top)[0].tolist() == want
+    found, _ = backward(layer, top, [True, True], bottom, [[5, 7]])
+    assert [diff.tolist() for diff in found] == diffs
 
 
 @pytest.mark.parametrize("region", ["ACROSS_CHANNELS", "WITHIN_CHANNEL"])

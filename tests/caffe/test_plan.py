@@ -684,3 +684,32 @@ layer {{ name: "k" type: "Crop" bottom: "c" bottom: "data" top: "k" crop_param {
     image(net, 1, 1)
     same(*both(net, "k"))
     assert (net.blobs["k"].data == 2).all() and not net._plan._rest
+
+
+@pytest.mark.parametrize("pool", [1, 2])
+@pytest.mark.parametrize("sides", [(1, 2), (1, 1), (2, 5), (4, 3)])
+def test_windows_over_the_end_of_a_small_plane(tmp_path, device, sides, pool):
+    (tmp_path / "net.prototxt").write_text(INPUT.replace("dim: 40 dim: 50", "dim: {} dim: {}".format(*sides)) + f"""
+layer {{ name: "c" type: "Convolution" bottom: "data" top: "c" convolution_param {{ num_output: 2 kernel_size: 1 pad: 1
+  stride: 2 weight_filler {{ type: "msra" }} bias_filler {{ type: "constant" value: 2 }} }} }}
+layer {{ name: "p" type: "Pooling" bottom: "c" top: "p" pooling_param {{ pool: MAX kernel_size: 2 stride: {pool}
+  pad: 1 }} }}""")
+    net = caffe.Net(str(tmp_path / "net.prototxt"), caffe.TEST)
+    image(net, *sides)
+    assert alike(*both(net, "p")) and not net._plan._rest
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_channels_are_weighed_by_a_second_bottom(tmp_path, device, in_place):
+    (tmp_path / "net.prototxt").write_text(INPUT + f"""
+layer {{ name: "c" type: "Convolution" bottom: "data" top: "c" convolution_param {{ num_output: 5 kernel_size: 3
+  weight_filler {{ type: "msra" }} }} }}
+layer {{ name: "w" type: "InnerProduct" bottom: "data" top: "w" inner_product_param {{ num_output: 5
+  weight_filler {{ type: "xavier" }} }} }}
+layer {{ name: "s" type: "Scale" bottom: "c" bottom: "w" top: "{'c' if in_place else 's'}" scale_param {{ axis: 0 }} }}
+layer {{ name: "r" type: "ReLU" bottom: "{'c' if in_place else 's'}" top: "r" }}""")
+    net = caffe.Net(str(tmp_path / "net.prototxt"), caffe.TEST)
+    net.blobs["data"].reshape(2, 3, 40, 50)
+    net.blobs["data"].data[...] = np.random.RandomState(3).randn(2, 3, 40, 50)
+    assert alike(*both(net, "r")) and not net._plan._rest
+    assert "Weigh" in [type(step).__name__ for step in net._plan._compiled._fuser.all_steps()]

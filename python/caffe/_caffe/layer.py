@@ -86,7 +86,8 @@ class Layer:
 
     def read_param(self, i: int) -> torch.Tensor:
         """Return a parameter's values, to read, in the shape that the layer knows it in."""
-        return self._own(Blob.read_data_as, i)
+        blob = self._blobs[i]
+        return blob.read_data() if blob.shape == self.param_shapes[i] else self._own(Blob.read_data_as, i)
 
     def edit_param(self, i: int) -> torch.Tensor:
         """Return a parameter's values, to read and write, in the shape that the layer knows it in."""

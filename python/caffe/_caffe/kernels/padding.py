@@ -19,11 +19,14 @@ import torch
 def beforehand(x: torch.Tensor, pad: Sequence[int], stride: Sequence[int],
                dilation: Sequence[int]) -> tuple[torch.Tensor, list[int]]:
     """Return a bottom in strides that are safe, padded if need be, and the padding that is left."""
-    if x.shape[1] == 1 and x.device.type == "cpu" and x.is_contiguous():
+    if x.device.type != "cpu":
+        return x, list(pad)
+    if x.shape[1] == 1 and x.is_contiguous():
         _, _, height, width = x.shape
         x = x.as_strided(x.shape, (height * width, height * width, width, 1))
-    is_narrow = any(length <= max(p, s) for length, p, s in zip(x.shape[2:], pad, stride, strict=True))
-    if not (is_narrow and max(stride) > 1 and max(dilation) > 1) or x.device.type != "cpu":
+    if max(stride) == 1 or max(dilation) == 1:
+        return x, list(pad)
+    if all(length > max(p, s) for length, p, s in zip(x.shape[2:], pad, stride, strict=True)):
         return x, list(pad)
     padded = torch.nn.functional.pad(x, [pad[1], pad[1], pad[0], pad[0]])
     return padded.contiguous(memory_format=torch.channels_last), [0, 0]

@@ -6,6 +6,7 @@ from math import prod
 
 import torch
 
+from .. import common
 from ..blob import Blob
 from ..layer import Layer
 from ..layer_factory import register_layer
@@ -66,12 +67,11 @@ class BatchNormLayer(Layer):
 
     def forward(self, bottom, top):
         """Top = (x - mean) / sqrt(variance + eps); in TRAIN the kept sums move on."""
-        x, y = bottom[0].read_data().view(self._view), top[0].write_data().view(self._view)
+        x, y = self._by_channel(bottom[0].read_data()), self._by_channel(top[0].write_data())
         if self.use_global_stats:
-            means, variances, weight = self._kept()
-            factor = torch.where(weight == 0, 0.0, 1 / weight)
-            self._root = self._root_of(variances * factor)
-            torch.sub(x, (means * factor).view(self._per_channel), out=y).div_(self._root)
+            means, variances = self._kept()
+            self._root = self._root_of(variances)
+            torch.sub(x, means.view(self._per_channel), out=y).div_(self._root)
             return
         self._normed, self._work = _like(x, self._normed), _like(x, self._work)
         mean = x.mean(self._others)
@@ -81,9 +81,19 @@ class BatchNormLayer(Layer):
         self._root = self._root_of(variance)
         y.copy_(apart.div_(self._root))
 
+    def _by_channel(self, tensor):
+        """View values with the channels on axis 1."""
+        return tensor if tensor.dim() > 1 else tensor.view(self._view)
+
     def _kept(self):
-        """Return the sums of means and variances, and how much they weigh."""
-        return (self.read_param(i) for i in range(3))
+        """Return the kept means and variances: their sums by how much they weigh, 0 where that is nothing."""
+        means, variances, weight = self.read_param(0), self.read_param(1), self.read_param(2)
+        if common.on_host():
+            weight = float(weight)
+            factor = 1 / weight if weight else 0.0
+        else:  # without waiting for the device
+            factor = torch.where(weight == 0, 0.0, 1 / weight)
+        return means * factor, variances * factor
 
     def _root_of(self, variance):
         return (variance + self.eps).sqrt_().view(self._per_channel)
@@ -100,15 +110,14 @@ class BatchNormLayer(Layer):
 
     def channel_affine(self):
         """Return factor and offset (C) of each channel, with kept statistics: top = bottom * factor + offset."""
-        means, variances, weight = self._kept()
-        scale = torch.where(weight == 0, 0.0, 1 / weight)
-        factor = (variances * scale + self.eps).rsqrt()
-        return factor, -means * scale * factor
+        means, variances = self._kept()
+        factor = (variances + self.eps).rsqrt()
+        return factor, -means * factor
 
     def backward(self, top, propagate_down, bottom):
         """(dy - mean(dy) - y mean(y dy)) / sqrt(variance + eps); with kept statistics dy / sqrt(...)."""
         # Caffe: whatever propagate_down says.
-        dy, dx = top[0].read_diff().view(self._view), bottom[0].write_diff().view(self._view)
+        dy, dx = self._by_channel(top[0].read_diff()), self._by_channel(bottom[0].write_diff())
         if self.use_global_stats:
             torch.div(dy, self._root, out=dx)
             return

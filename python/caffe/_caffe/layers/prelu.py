@@ -57,10 +57,11 @@ class PReLULayer(Layer):
     def forward(self, bottom, top):
         """Top = max(x, 0) + slope * min(x, 0)."""
         x = bottom[0].read_data()
-        if top[0] is bottom[0]:
+        if top[0] is bottom[0] and self.need_backward:
             self.saved.write_data().copy_(x)
         slope = self.read_param(0).view(-1, *[1] * (x.dim() - 2))
-        torch.add(x.clamp_min(0), x.clamp_max(0).mul_(slope), out=top[0].write_data())
+        below = x.clamp_max(0)  # before x may be overwritten
+        torch.clamp_min(x, 0, out=top[0].write_data()).addcmul_(below, slope)
 
     def backward(self, top, propagate_down, bottom):
         """Gradient, times the slope below 0; the slope's own is the sum of gradient times x there."""

@@ -97,7 +97,7 @@ class ScaleLayer(Layer):
     def forward(self, bottom, top):
         """Top = bottom[0] * scale (+ bias)."""
         x = bottom[0].read_data()
-        if top[0] is bottom[0]:
+        if top[0] is bottom[0] and self.need_backward:
             self._save(x)
         torch.mul(x, self._scale(bottom).read_data().view(self._broadcast), out=top[0].write_data())
         if self.bias_layer is not None:
@@ -109,8 +109,10 @@ class ScaleLayer(Layer):
         self._saved.copy_(x)
 
     def plan_step(self, bottom, top):
-        """Return `affine` for one learned number per channel."""
+        """Return `affine` for one learned number per channel, `weighed` for a given one per channel of each item."""
         per_channel = bottom[0].shape[1:2]
+        if len(bottom) == 2 and self.bias_layer is None and self._broadcast == (*bottom[1].shape, 1, 1):
+            return "weighed"
         is_learned = len(bottom) == 1 and self.blobs[0].shape == per_channel == self._broadcast[1:2]
         return "affine" if is_learned else "layer"
 

@@ -232,6 +232,8 @@ class Net:
             layer.forward(bottoms, tops)
         except Exception as problem:
             raise faults.named(layer, problem)  # noqa: B904 - it knows its cause
+        if not any(layer.loss_weights):
+            return []
         return [torch.dot(blob.read_data().reshape(-1), blob.read_diff().reshape(-1))
                 for weight, blob in zip(layer.loss_weights, tops, strict=True) if weight != 0]
 

@@ -13,7 +13,7 @@ import torch
 
 from ..blob import Blob
 from .pointwise import Pointwise
-from .space import order
+from .space import Space, order
 from .step import Place, Run, Step, Tensors
 
 
@@ -91,7 +91,7 @@ class ElementByElement(Pointwise):
         self.node, self.bottoms, self.tops = node, bottoms, tops
         self.layers = (node.layer,)
 
-    def compute(self, *bottoms: torch.Tensor) -> Tensors:
+    def compute(self, *bottoms: torch.Tensor, space: Space | None = None) -> Tensors:
         """Run the layer."""
         if self.node.layer.hides_nan:
             self.checks = _sum_of(bottoms)

@@ -9,6 +9,7 @@ relu            ReLU                                        pointwise.Rectify
 sum             Eltwise SUM                                 pointwise.Sum
 concat, slice   Concat, Slice of channels                   pointwise.Join, Cut
 affine          BatchNorm, Scale, Bias of channels          pointwise.Affine
+weighed         Scale of channels by a second bottom        pointwise.Weigh
 crop            Crop of rows and columns                    steps.Crop
 view            a blob that shares memory in another shape  by_layer.View
 layer           all others                                  by_layer.ElementByElement, ByLayer
@@ -20,7 +21,7 @@ from __future__ import annotations
 
 from ..blob import Blob
 from .by_layer import ByLayer, ElementByElement, View
-from .pointwise import Affine, Cut, Join, Rectify, Sum
+from .pointwise import Affine, Cut, Join, Rectify, Sum, Weigh
 from .sliding import Convolve, MaxPool
 from .step import Step
 from .steps import Crop, PoolPlane, Upsample
@@ -28,7 +29,7 @@ from .trace import VIEW, Operation
 
 FOLLOWERS = ("affine",)  # kinds that a convolution takes in
 _OF_ONE_LAYER = {"deconvolution": Upsample, "max_pooling": MaxPool, "global_pooling": PoolPlane, "relu": Rectify,
-                 "sum": Sum, "concat": Join, "slice": Cut}
+                 "sum": Sum, "weighed": Weigh, "concat": Join, "slice": Cut}
 
 
 def step_of(operations: list[Operation], sources: dict[int, Blob]) -> Step:

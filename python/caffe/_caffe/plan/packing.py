@@ -12,6 +12,7 @@ which the way is short (1.3 and 1.1 ms).
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
@@ -28,7 +29,10 @@ mkldnn = torch.ops.mkldnn
 CAN_PACK = (torch.backends.mkldnn.is_available()
             and hasattr(mkldnn, "_reorder_convolution_weight") and hasattr(mkldnn, "_convolution_pointwise_"))
 KEPT_SIZES = 3  # of the bottom, for which ordered weights are kept
-SMALL = 1 << 17  # products of a pass, below which calling oneDNN's packed kernels takes longer than all of them
+# Products of a pass, below which calling oneDNN's packed kernel takes longer than torch's: its call alone takes 25 us,
+# torch's 5. Of a single channel torch's kernel is slow: 20 x 1 x 5 x 5 over 28 x 28, 57 us to 36.
+SMALL = 1 << 20
+FEW = 4  # channels, up to which a small bottom is best left in Caffe's order: 28 x 3 x 3 x 3 over 24 x 24, 40 us to 16
 
 
 class Packed:
@@ -48,6 +52,7 @@ class Packed:
         self._by_size: OrderedDict[tuple, torch.Tensor | None] = OrderedDict()  # None: came once
         self._tiled: tiles.TiledWeight | None = None
         self._linear: torch.Tensor | None = None
+        self._small: torch.Tensor | None = None
         plain = [*layer.stride, *layer.dilation, layer.group] == [1] * 5
         if not common.on_host():
             self._weight = weight.to(self._dtype).contiguous(memory_format=order(self._dtype))
@@ -78,23 +83,38 @@ class Packed:
     def convolve(self, x: torch.Tensor, pad: Sequence[int], sides: Sequence[int], space: Space | None) -> torch.Tensor:
         """Convolve, in memory of `space` where the top is large."""
         layer, weight = self._layer, None
-        x = x.to(self._dtype).contiguous(memory_format=order(self._dtype))
-        is_small = self._weight.numel() * x.shape[0] * sides[0] * sides[1] < SMALL
-        if self._linear is not None and not is_small:
+        x = x if x.dtype == self._dtype else x.to(self._dtype)
+        shape = x.shape[0], layer.num_output, *sides
+        count = math.prod(shape)
+        is_small = 1 < layer.channels and self._weight.numel() * count < SMALL * layer.num_output
+        if not (is_small and layer.channels <= FEW):
+            x = x.contiguous(memory_format=order(self._dtype))
+        own_memory = space is not None and count * self._dtype.itemsize >= LARGE
+        if self._linear is not None and not is_small and not own_memory:
             return self._at_each_place(x)
         x, pad = padding.beforehand(x, pad, layer.stride, layer.dilation)
         if CAN_PACK and common.on_host() and not is_small:
             weight = self._ordered(x, pad)
         if weight is None:
             geometry = layer.stride, pad, layer.dilation, False, [0, 0], layer.group
-            return (autotune.convolution(layer, x, self._weight, self._bias, *geometry) if x.is_cuda
-                    else torch.convolution(x, self._weight, self._bias, *geometry))
+            if x.is_cuda:
+                return autotune.convolution(layer, x, self._weight, self._bias, *geometry)
+            y = torch.convolution(x, self._like(x) if is_small else self._weight, self._bias, *geometry)
+            return y.contiguous(memory_format=torch.channels_last)
         window = pad, layer.stride, layer.dilation, layer.group
-        shape = x.shape[0], layer.num_output, *sides
-        if space is None or shape[0] * shape[1] * sides[0] * sides[1] * self._dtype.itemsize < LARGE:
+        if not own_memory:
             return mkldnn._convolution_pointwise(x, weight, self._bias, *window, "none", [], "")
+        assert space is not None
         out = space.take(shape, self._dtype).zero_()  # the kernel that writes where it is told adds to what is there
         return mkldnn._convolution_pointwise_.binary(out, x, weight, self._bias, *window, "add", 1.0, None, [], "")
+
+    def _like(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the weight in the order of values that x stands in: torch orders it otherwise on every pass."""
+        if self._layer.group > 1 or x.is_contiguous():
+            return self._weight
+        if self._small is None:
+            self._small = self._weight.contiguous(memory_format=torch.channels_last)
+        return self._small
 
     def _at_each_place(self, x: torch.Tensor) -> torch.Tensor:
         places = x.permute(0, 2, 3, 1)

@@ -6,12 +6,15 @@ Not here: windows (sliding), layers that run as they are (by_layer).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 
+from .. import common
 from .reach import Reach, Span, inside, meet
+from .space import LARGE, Space
 from .step import Area, Place, Reaches, Run, Step, Tensors
 
 
@@ -50,29 +53,38 @@ class Pointwise(Step):
         tops = self.compute(*(constant.view(1, -1, 1, 1) for constant in below))
         return [top.clamp_min(0).view(-1) if self.relu else top.reshape(-1) for top in tops]
 
-    def compute(self, *bottoms: torch.Tensor) -> Tensors:
-        """Compute the tops, in new memory unless the step shares memory; without the ReLU."""
+    def compute(self, *bottoms: torch.Tensor, space: Space | None = None) -> Tensors:
+        """Compute the tops, in new memory unless the step shares memory; without the ReLU.
+
+        Args:
+            *bottoms: parts of them.
+            space: where large tops may stand.
+        """
         raise NotImplementedError
 
     def bind(self, place: Place) -> Run:
         """Return `compute`."""
-        if not self.relu:
-            return self.compute
-
         def run(*bottoms: torch.Tensor) -> Tensors:
-            return [top.clamp_min_(0) for top in self.compute(*bottoms)]
+            tops = self.compute(*bottoms, space=place.space)
+            return [top.clamp_min_(0) for top in tops] if self.relu else tops
         return run
+
+
+def _memory(space: Space | None, shape: Sequence[int], dtype: torch.dtype = torch.float32) -> torch.Tensor | None:
+    """Return memory for a large value; None: torch's own."""
+    if space is None or len(shape) != 4 or math.prod(shape) * dtype.itemsize < LARGE or not common.on_host():
+        return None
+    return space.take(shape, dtype)
 
 
 class Rectify(Pointwise):
     """ReLU, with or without a leak."""
 
-
     def __init__(self, layer: Any, bottoms: tuple[int, ...], tops: tuple[int, ...]) -> None:
         self.bottoms, self.tops, self._slope = bottoms, tops, layer.negative_slope
         self.can_overwrite = self._slope == 0
 
-    def compute(self, *bottoms: torch.Tensor) -> Tensors:
+    def compute(self, *bottoms: torch.Tensor, space: Space | None = None) -> Tensors:
         """Return max(x, 0) + slope * min(x, 0)."""
         if self._slope == 0:
             return (bottoms[0].clamp_min(0),)
@@ -92,11 +104,11 @@ class Sum(Pointwise):
         self.bottoms, self.tops, self._coeff = bottoms, tops, layer.coeff
         self.can_overwrite = self._coeff[0] == 1
 
-    def compute(self, *bottoms: torch.Tensor) -> Tensors:
+    def compute(self, *bottoms: torch.Tensor, space: Space | None = None) -> Tensors:
         """Return the sum in float32."""
         x, y, *rest = (bottom.float() for bottom in bottoms)
         coeff = self._coeff
-        total = torch.add(x if coeff[0] == 1 else x * coeff[0], y, alpha=coeff[1])
+        total = torch.add(x if coeff[0] == 1 else x * coeff[0], y, alpha=coeff[1], out=_memory(space, x.shape))
         return (_add(total, rest, coeff[2:]),)
 
     def bind(self, place: Place) -> Run:
@@ -106,7 +118,7 @@ class Sum(Pointwise):
 
         def run(*bottoms: torch.Tensor) -> Tensors:
             if bottoms[0].dtype != torch.float32:
-                total = self.compute(*bottoms)[0]
+                total = self.compute(*bottoms, space=place.space)[0]
             else:
                 total = _add(bottoms[0], [bottom.float() for bottom in bottoms[1:]], self._coeff[1:])
             return (total.clamp_min_(0) if self.relu else total,)
@@ -119,17 +131,50 @@ def _add(total: torch.Tensor, rest: Sequence[torch.Tensor], coeff: Sequence[floa
     return total
 
 
+class Weigh(Pointwise):
+    """Scale by a second bottom: each channel of each item times a number of its own."""
+
+    can_overwrite = True
+    has_constant = False
+
+    def __init__(self, layer: Any, bottoms: tuple[int, ...], tops: tuple[int, ...]) -> None:
+        self.bottoms, self.tops = bottoms, tops
+
+    def reach(self, below: Sequence[Reaches]) -> None:
+        """Return None: what lies around the image has no constant, for each item has other factors."""
+
+    def reads(self, area: Area, below: Sequence[Reaches]) -> list[Area]:
+        """Return the same part of the first bottom; the factors have no spatial axes."""
+        return [area, ()]
+
+    def compute(self, *bottoms: torch.Tensor, space: Space | None = None) -> Tensors:
+        """Return x * factors."""
+        x, factors = bottoms[0].float(), bottoms[1].float()
+        return (torch.mul(x, factors.view(*factors.shape, 1, 1), out=_memory(space, x.shape)),)
+
+    def bind(self, place: Place) -> Run:
+        """Multiply the first bottom in place where nobody else reads it."""
+        if not place.may_overwrite:
+            return super().bind(place)
+
+        def run(x: torch.Tensor, factors: torch.Tensor) -> Tensors:
+            y = (x if x.dtype == torch.float32 else x.float()).mul_(factors.float().view(*factors.shape, 1, 1))
+            return (y.clamp_min_(0) if self.relu else y,)
+        return run
+
+
 class Join(Pointwise):
     """Concat along the channels."""
 
     def __init__(self, layer: Any, bottoms: tuple[int, ...], tops: tuple[int, ...]) -> None:
         self.bottoms, self.tops = bottoms, tops
 
-    def compute(self, *bottoms: torch.Tensor) -> Tensors:
+    def compute(self, *bottoms: torch.Tensor, space: Space | None = None) -> Tensors:
         """Return the bottoms behind one another."""
         if any(bottom.dtype != bottoms[0].dtype for bottom in bottoms):
-            return (torch.cat([bottom.float() for bottom in bottoms], 1),)
-        return (torch.cat(bottoms, 1),)
+            bottoms = tuple(bottom.float() for bottom in bottoms)
+        shape = bottoms[0].shape[0], sum(bottom.shape[1] for bottom in bottoms), *bottoms[0].shape[2:]
+        return (torch.cat(bottoms, 1, out=_memory(space, shape, bottoms[0].dtype)),)
 
 
 class Cut(Pointwise):
@@ -140,7 +185,7 @@ class Cut(Pointwise):
     def __init__(self, layer: Any, bottoms: tuple[int, ...], tops: tuple[int, ...]) -> None:
         self.bottoms, self.tops, self._layer = bottoms, tops, layer
 
-    def compute(self, *bottoms: torch.Tensor) -> Tensors:
+    def compute(self, *bottoms: torch.Tensor, space: Space | None = None) -> Tensors:
         """Return parts of the bottom's memory."""
         return bottoms[0].split(self._layer.lengths, 1)
 
@@ -166,13 +211,14 @@ class Affine(Pointwise):
             self._both = compose(self.layers)
         return self._both
 
-    def compute(self, *bottoms: torch.Tensor) -> Tensors:
+    def compute(self, *bottoms: torch.Tensor, space: Space | None = None) -> Tensors:
         """Return x * factor + offset."""
         x = bottoms[0].float()
+        out = _memory(space, x.shape)
         factor, offset = (None if t is None else t.view(-1, *[1] * (x.dim() - 2)) for t in self._factor_and_offset())
         if factor is None:
-            return (x if offset is None else x + offset,)
-        return (x * factor if offset is None else torch.addcmul(offset, x, factor),)
+            return (x if offset is None else torch.add(x, offset, out=out),)
+        return (torch.mul(x, factor, out=out) if offset is None else torch.addcmul(offset, x, factor, out=out),)
 
 
 def compose(layers: Sequence[Any]) -> tuple[torch.Tensor | None, torch.Tensor | None]:

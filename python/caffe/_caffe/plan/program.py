@@ -45,6 +45,7 @@ class Turn:
     bottoms: list[tuple[int, Fetch | None, bool]]  # a value, how to get what is read of it, whether that is a copy
     tops: Sequence[int]
     spent: list[int]  # values that nobody reads afterwards, and whose memory may be used again
+    is_plain: bool  # it reads just what was computed
 
 
 class Program:
@@ -193,7 +194,8 @@ class Program:
             spent = [value for value, last in last_use.items() if last == i and value in root and value not in kept
                      and not (overwrites and value == first)]
             bottoms = [(value, *fetch) for value, fetch in zip(step.bottoms, fetches, strict=True)]
-            g.turns.append(Turn(step, run, bottoms, step.tops, spent))
+            is_plain = all(fetch is None for fetch, _ in fetches)
+            g.turns.append(Turn(step, run, bottoms, step.tops, spent, is_plain))
 
     @staticmethod
     def _is_free(value: int, i: int, root: dict[int, int], sharers: dict[int, int], last_read: dict[int, int],
@@ -233,16 +235,19 @@ class Program:
         have = dict(inputs)
         for turn in g.turns:
             copies: list[torch.Tensor] = []
-            bottoms = []
-            for value, fetch, is_copy in turn.bottoms:
-                part = have[value] if fetch is None else fetch(have[value])
-                if is_copy:
-                    copies.append(part)
-                bottoms.append(part)
-            for value, made in zip(turn.tops, turn.run(*bottoms), strict=True):
-                have[value] = made
-                if not g.has_run:
-                    _check(turn.step, made, g.area[value])
+            if turn.is_plain:
+                bottoms = [have[value] for value in turn.step.bottoms]
+            else:
+                bottoms = []
+                for value, fetch, is_copy in turn.bottoms:
+                    part = have[value] if fetch is None else fetch(have[value])
+                    if is_copy:
+                        copies.append(part)
+                    bottoms.append(part)
+            have.update(zip(turn.tops, turn.run(*bottoms), strict=True))
+            if not g.has_run:
+                for value in turn.tops:
+                    _check(turn.step, have[value], g.area[value])
             for value in turn.spent:
                 self._space.give_back(have[value])
             if copies and not turn.step.shares_memory:  # else they last until the end

@@ -95,6 +95,7 @@ class Convolve(Sliding):
         around = self.beyond(place.area, place.below[0])
         sides = [end - begin for begin, end in place.area]
         is_whole = place.area == tuple((0, n) for n in self.lengths([[r.length for r in place.below[0]]], 0))
+        is_whole = is_whole and all(begin < end for begin, end in place.reads[0])  # kernels refuse a bottom of no rows
         lies_inside = not any(around[0] + around[1])
 
         def run(x: torch.Tensor) -> Tensors:
@@ -131,8 +132,12 @@ class MaxPool(Sliding):
     def bind(self, place: Place) -> Run:
         """Pool; only what lies inside the bottom counts."""
         (above, under), (left, right) = self.beyond(place.area, place.below[0])
-        lies_beyond = above or left
         sides = [end - begin for begin, end in place.area]
+        # torch rounds up, so that a last window may reach beyond what is read; others do not
+        fits = all((side - 1) * stride < min(end - begin, end - begin - kernel + stride)
+                   for side, stride, kernel, (begin, end) in zip(sides, self.layer.stride, self.layer.kernel,
+                                                                 place.reads[0], strict=True))
+        lies_beyond = above or left or not fits
         window = self.layer.kernel, self.layer.stride, [0, 0], [1, 1], True
 
         def run(x: torch.Tensor) -> Tensors:

@@ -28,7 +28,8 @@ class Weights:
     def __init__(self) -> None:
         self._blobs: list[Blob] = []
         self._memories: list[SyncedMemory] = []
-        self._places: list[tuple[SyncedMemory, tuple[int, ...]]] = []  # memory and shape of each blob at the last pass
+        self._present: list[tuple[SyncedMemory, tuple[int, ...]]] = []  # memory and shape of each blob
+        self._places = self._present  # the same at the last pass
         self._changed: set[int] = set()  # ids of memories, since `settle`
         self._suspects: dict[int, SyncedMemory] = {}  # that a script may hold a view of
         self._copies: dict[int, torch.Tensor] = {}  # values at the last pass, of those that a script holds a view of
@@ -38,7 +39,8 @@ class Weights:
     def watch(self, blobs: Sequence[Blob]) -> bool:
         """Watch the memories of these blobs; return whether they are others than before."""
         self._blobs = list(blobs)
-        memories = list({id(blob._data): blob._data for blob in blobs}.values())
+        self._present = [blob.place() for blob in blobs]
+        memories = list({id(memory): memory for memory, _ in self._present}.values())
         if [id(memory) for memory in memories] == [id(memory) for memory in self._memories]:
             return False
         for memory in self._memories:
@@ -72,7 +74,7 @@ class Weights:
         """Let the present values be those of the last pass, which may be wanted when they have changed."""
         self._saved.clear()
         self._keeps = True
-        self._places = [blob.place() for blob in self._blobs]
+        self._places = self._present
         held = {key: memory for key, memory in self._suspects.items() if _may_change_unseen(memory)}
         self._copies = {key: self._copies[key] if key in self._copies and key not in self._changed
                         else memory.read().clone() for key, memory in held.items()}

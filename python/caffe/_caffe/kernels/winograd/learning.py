@@ -20,17 +20,15 @@ from .. import bf16
 from ..convolution import Convolution, Way
 from ..scratch import Scratch
 from .rows import seen_by
-from .tiles import LEAST, TiledWeight, block_rows, take_points, values_at_points, weight_at_points, write_top
+from .tiles import LEAST, TiledWeight, block_rows, cost, take_points, values_at_points, weight_at_points, write_top
 from .tiles import serves as tiles_serve
 from .tilings import Tiling, tiling_for
 
 FEW = 1024  # places of a top, below which transforming the weight takes longer than the products saved, in bf16
 NOTHING = ((0, 0), (0, 0))
-# What a value at a point costs, in multiplications of a matrix product; measured in float32 on one core.
-OF_WEIGHT, OF_BOTTOM, OF_TOP = 25, 60, 45
+OF_WEIGHT = 25  # what a weight at a point costs, in multiplications of a matrix product
 ORDERING = 180  # what torch's kernel spends on ordering a weight's 9 values, in the same unit
 WORTH = 0.9  # of what torch's kernel takes, above which nothing is gained when the caches are busy
-FULL = 64  # tiles, below which a product takes longer than its multiplications
 SLICE = 64  # outputs whose weights are used before the next ones are transformed: they stay in the cache
 
 
@@ -173,9 +171,9 @@ def _best_tiling(k: int, c: int, items: int, height: int, width: int, dtype: tor
     for tiling in (tiling_for(3, dtype), tiling_for(3, dtype, small=True)):
         down, across = tiling.tiles(height, width)
         n = items * down * across
-        cost = tiling.points * (k * c * (max(n, (n + FULL) / 2) + OF_WEIGHT) + n * (c * OF_BOTTOM + k * OF_TOP))
-        if cost < least:
-            best, least = tiling, cost
+        whole = cost(tiling, k, c, n) + tiling.points * k * c * OF_WEIGHT
+        if whole < least:
+            best, least = tiling, whole
     return best
 
 

@@ -21,8 +21,12 @@ from .tilings import TILINGS, Part, Tiling, tiling_for
 
 CHANNELS = {3: 64, 7: 128}  # of bottom and top, by the kernel's side: from which the products outweigh the transforms
 BOTH = {torch.float32: 1 << 12, torch.bfloat16: 1 << 13}  # the same of their product
-LARGE = 1 << 16  # channels in times out, from which the usual kernel takes longer: it orders the weight first
-LEAST = 1 << 26  # products of channels and places, below which the direct sum is done before the transforms are
+LARGE = 1 << 16  # channels in times out, from which tiles pay in bf16 whatever the top
+LEAST = 1 << 26  # products of channels and places, from which they pay in bf16 whatever the weight
+# What a value at a point costs, in multiplications of a matrix product; measured in float32 on one core.
+OF_BOTTOM, OF_TOP = 60, 45
+FULL = 64  # tiles, below which a product takes longer than its multiplications
+WORTH = 0.67  # of the multiplications of oneDNN's kernel, which takes two thirds of a product's time for each
 SLICE = 32  # outputs whose weights are transformed at a time: they stay in the cache
 PACKED = (7,)  # kernels whose weight is packed
 HAS_LINEAR = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
@@ -57,14 +61,13 @@ class TiledWeight:
         self._tiling, self._weight, self._dtype = tiling, weight, weight.dtype
         _, self._channels, self._num_output = weight.shape
 
-    @property
-    def always_pays(self) -> bool:
-        """Whether a top of any size takes less time so."""
-        return self._channels * self._num_output >= LARGE
-
     def pays(self, out_height: int, out_width: int) -> bool:
-        """Whether a top of this size takes less time so than as it is: it, or the weight, is large enough."""
-        return self.always_pays or self._channels * self._num_output * out_height * out_width >= LEAST
+        """Whether a top of this size takes less time so than by oneDNN's kernel, whose weight is ordered beforehand."""
+        k, c, places = self._num_output, self._channels, out_height * out_width
+        if self._dtype == torch.bfloat16:
+            return k * c >= LARGE or k * c * places >= LEAST
+        down, across = self._tiling.tiles(out_height, out_width)
+        return cost(self._tiling, k, c, down * across) <= WORTH * self._tiling.kernel ** 2 * places * k * c
 
     def convolve(self, x: torch.Tensor, around: Around, bias: torch.Tensor | None, relu: bool,
                  out: torch.Tensor) -> None:
@@ -118,11 +121,18 @@ class PackedWeight(TiledWeight):
             while made:  # each is let go as soon as it is packed
                 self._packed.append(torch.ops.mkldnn._reorder_linear_weight(made.pop(0)))
 
-    always_pays = True  # the kernel is wide
+    def pays(self, out_height, out_width):
+        """Always: the kernel is wide."""
+        return True
 
     def _multiply(self, values, out):
         for value, weight, product in zip(values, self._packed, out, strict=True):
             product.copy_(torch.ops.mkldnn._linear_pointwise(value, weight, None, "none", [], ""))
+
+
+def cost(tiling: Tiling, k: int, c: int, n: int) -> float:
+    """Return what n tiles take, from c to k channels, in multiplications of a matrix product; the weight is ready."""
+    return tiling.points * (k * c * max(n, (n + FULL) / 2) + n * (c * OF_BOTTOM + k * OF_TOP))
 
 
 def block_rows(tiling: Tiling, width: int) -> int:
