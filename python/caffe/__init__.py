@@ -1,6 +1,6 @@
 """Caffe's Python interface on PyTorch: `import caffe`, as scripts of 2014 to 2018 know it.
 
-Out:  BVLC's public names. Not here: definitions; they stand in the modules imported below.
+Out:  BVLC's public names. Not here: definitions; they are in the modules imported below.
 """
 
 from typing import Any
@@ -61,6 +61,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("LayerParameter", "SolverParameter"):  # as they are now: users' own layers make them anew
+    if name in ("LayerParameter", "SolverParameter"):  # as they are now: users' own layers recreate them
         return getattr(caffe_pb2, name)
     raise AttributeError(f"module 'caffe' has no attribute '{name}'")

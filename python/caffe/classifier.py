@@ -1,6 +1,6 @@
 """Classifier: a net that names what is in images, from whole crops.
 
-In:   a deploy prototxt, its weights, how its images are to be prepared; images H x W x K.
+In:   a deploy prototxt, its weights, how its images are prepared; images H x W x K.
 Out:  class scores, the mean over ten crops where wanted.
 Not here: preparing one image (io.Transformer), windows in an image (detector).
 Source: BVLC Caffe's python/caffe/classifier.py, for behaviour.
@@ -22,7 +22,7 @@ from ._caffe.net.net import Net
 
 def input_transformer(net: Net, mean: np.ndarray | None, input_scale: float | None, raw_scale: float | None,
                       channel_swap: Sequence[int] | None) -> io.Transformer:
-    """Give the Transformer of H x W x K images for a net's first input; what is None is left out.
+    """Return the Transformer of H x W x K images for a net's first input; what is None is left out.
 
     Raises:
         NetError: the net has no input.
@@ -66,10 +66,10 @@ class Classifier(Net):
         self.image_dims = self.crop_dims if image_dims is None or len(image_dims) == 0 else image_dims
 
     def predict(self, inputs: Sequence[np.ndarray], oversample: bool = True) -> np.ndarray:
-        """Give the scores of every image.
+        """Return the scores of every image.
 
         Args:
-            inputs: N images, H x W x K, of any sizes and equal K; as load_image gives them.
+            inputs: N images, H x W x K, of any sizes and equal K; as load_image returns them.
             oversample: the mean over the four corners, the centre and their mirrors; else the centre alone.
 
         Returns:
@@ -77,8 +77,8 @@ class Classifier(Net):
 
         Raises:
             ValueError: no images, crops larger than image_dims, or other channels than the first image's.
-            IndexError: an image of fewer axes, as where one image is given in place of a list of one.
-            TypeError: what is not images.
+            IndexError: an image with fewer axes, for example one image given in place of a list of one.
+            TypeError: anything but images.
         """
         images = self._resized(inputs)
         crops = io.oversample(list(images), tuple(self.crop_dims)) if oversample else self._centres(images)
@@ -88,10 +88,10 @@ class Classifier(Net):
         return predictions.reshape(len(inputs), 10, -1).mean(1) if oversample else predictions
 
     def _resized(self, inputs: Any) -> np.ndarray:
-        """Return images of the size image_dims, (N, H, W, K); a single channel serves as all of the first image's."""
+        """Return images of the size image_dims, (N, H, W, K); a single channel stands for all of the first image's."""
         if isinstance(inputs, (str, bytes)) or not hasattr(inputs, "__len__"):
             raise TypeError(f"Classifier.predict: got {type(inputs).__name__}, want a list of arrays height x width x "
-                            "channels, as caffe.io.load_image gives them")
+                            "channels, as caffe.io.load_image returns them")
         if len(inputs) == 0:
             raise ValueError("Classifier.predict: got no images, want a list of arrays H x W x K")
         height, width = (int(length) for length in self.image_dims)
@@ -100,7 +100,7 @@ class Classifier(Net):
         for i, image in enumerate(given):
             if image.shape[2] not in (1, images.shape[3]):
                 raise ValueError(f"Classifier.predict: image {i} has {image.shape[2]} channels, the first "
-                                 f"{images.shape[3]}; want equal ones")
+                                 f"{images.shape[3]}; want equal numbers")
             images[i] = io.resize_image(image, (height, width))
         return images
 
@@ -118,9 +118,9 @@ def _image(i: int, given: Any) -> np.ndarray:
     image = np.asarray(given)
     if image.dtype.kind not in "biuf":
         raise TypeError(f"Classifier.predict: image {i} is {type(given).__name__}, want an array height x width x "
-                        "channels, as caffe.io.load_image gives it")
-    if image.ndim != 3:  # Caffe: an IndexError where there are fewer axes
+                        "channels, as caffe.io.load_image returns it")
+    if image.ndim != 3:  # Caffe: an IndexError if there are fewer axes
         raise (IndexError if image.ndim < 3 else ValueError)(
-            f"Classifier.predict: image {i} of the list has shape {image.shape}, want height x width x channels; give "
+            f"Classifier.predict: image {i} of the list has shape {image.shape}, want height x width x channels; pass "
             "one image as [image], and a grey one as image[:, :, np.newaxis]")
     return image

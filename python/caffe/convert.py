@@ -1,7 +1,7 @@
 """Weights from and to other files: caffemodel, NumPy's .npz, PyTorch's state dicts (.pth, .pt).
 
-In:   a file of weights, the name of another; a prototxt where the result shall be checked against a net.
-Out:  the other file, whole or not at all; the deploy prototxt of a net that came from torchvision.
+In:   a file of weights, the name of another; a prototxt if the result is to be checked against a net.
+Out:  the other file, complete or not at all; the deploy prototxt of a net that came from torchvision.
 Not here: how keys are made (_caffe/convert/names.py, torchvision.py), downloads, HDF5.
 Run:  python -m caffe.convert IN OUT [--net PROTOTXT]
 """
@@ -48,8 +48,8 @@ class Conversion:
     Attributes:
         found: the kind of file and the form of its keys.
         written: the same of the new file.
-        mean_bgr: to subtract from BGR images in 0 ... 255, where torchvision's net says it; else None.
-        notes: what a user should know, a line each.
+        mean_bgr: to subtract from BGR images in 0 ... 255, if torchvision's net defines it; otherwise None.
+        notes: what a user should know, one line each.
     """
 
     found: str
@@ -64,14 +64,14 @@ def convert(source: Path, target: Path, *, net: Path | None = None, source_form:
     """Convert a file of weights.
 
     Args:
-        source: caffemodel, .npz or state dict; told apart by what is in it.
-        target: file to write; its ending says the kind: .caffemodel, .npz, .pth or .pt.
+        source: caffemodel, .npz or state dict; told apart by content.
+        target: file to write; its ending determines the kind: .caffemodel, .npz, .pth or .pt.
         net: prototxt that a caffemodel is written for; every layer with weights must be in `source`.
-        source_form: a key of FORMS, for the names in `source`; None: found out from its keys.
+        source_form: a key of FORMS, for the names in `source`; None: derived from its keys.
         target_form: likewise for `target`; None: Caffe's layer names.
         images: a key of IMAGES: what torchvision's net was trained on; None: its published weights'.
         mean_bgr: three numbers that Caffe subtracts (B, G, R, 0 ... 255), with torchvision's nets only;
-            None: torchvision's own, with which scores are equal to the border.
+            None: torchvision's own, with which scores are equal up to the border.
         prototxt: deploy net to write for weights of torchvision; None: beside `target`.
 
     Raises:
@@ -97,10 +97,10 @@ def convert(source: Path, target: Path, *, net: Path | None = None, source_form:
 
 
 def form_of(source: Path) -> str:
-    """Name the form of a file's keys, a key of FORMS; 'caffemodel' for one.
+    """Return the form of a file's keys, a key of FORMS; 'caffemodel' for a caffemodel.
 
     Raises:
-        ProtoError: the file cannot be read, or its keys are of no form known.
+        ProtoError: the file cannot be read, or its keys are of no known form.
     """
     kind = kind_of(source)
     form = _form_to_read(source, kind, None, _arrays(source, kind))
@@ -122,7 +122,7 @@ def _form_to_read(source: Path, kind: str, name: str | None, keys: Iterable[str]
     found = next((FORMS[name] for name in _names(kind) if FORMS[name].matches(keys)), None)
     like_torchvision = any(key.startswith(("features.0.", "inception3a.")) for key in keys)
     if found is None or (like_torchvision and isinstance(found, Naming)):
-        raise ProtoError(f"{os.fspath(source)}: a {kind} with {len(keys)} keys of no form known "
+        raise ProtoError(f"{os.fspath(source)}: a {kind} with {len(keys)} keys of no known form "
                          f"({', '.join(keys[:4])} ...); name one with --from: {', '.join(_names(kind))}")
     return found
 
@@ -151,17 +151,17 @@ def _names(kind: str) -> list[str]:
 
 def _images(vision: Architecture | None, images: str | None,
             mean_bgr: Sequence[float] | None) -> tuple[str, tuple[float, ...] | None]:
-    """Which images torchvision's net takes, and the mean that Caffe's subtracts."""
+    """Return which images torchvision's net takes, and the mean that Caffe's subtracts."""
     if vision is None:
         if images is not None or mean_bgr is not None:
-            raise ProtoError("images and mean are for torchvision's nets; other weights are fed as they were before")
+            raise ProtoError("images and mean are for torchvision's nets; other nets are fed as before")
         return "caffe", None
     look = images or vision.images
     if look not in IMAGES:
         raise ProtoError(f"images '{look}', want one of {', '.join(IMAGES)}")
     if look == "caffe":
         if mean_bgr is not None:
-            raise ProtoError("images 'caffe' have their mean already, and it stays; leave the mean out")
+            raise ProtoError("images 'caffe' already have their mean, which stays; leave the mean out")
         return look, None
     mean = tuple(mean_bgr or IMAGES[look].mean_bgr)
     if len(mean) != 3:
@@ -183,7 +183,7 @@ def _write_arrays(target: Path, layers: list[LayerBlobs], kind: str, form: Form 
         arrays = form.write(layers, IMAGES[look], mean or ())
         notes = [f"these weights were for Caffe's images less mean {numbers(mean)}"] if mean else []
     else:
-        assert form is not None  # a caffemodel alone has none
+        assert form is not None  # only a caffemodel has none
         if form.name != "caffe-npz" and fcn_variant(layer.name for layer in layers if layer.blobs):
             layers = without_fixed_scales(layers)
         arrays = form.write(layers)
@@ -202,16 +202,16 @@ def _describe(kind: str, form: Form | None, layers: list[LayerBlobs]) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; gives the exit code. What goes wrong is one line on stderr."""
+    """Run the command line; return the exit code. An error is one line on stderr."""
     parser = argparse.ArgumentParser(prog="python -m caffe.convert", description="Convert files of weights.")
     parser.add_argument("source", metavar="IN", help="caffemodel, .npz or PyTorch state dict")
     parser.add_argument("target", metavar="OUT", help="file to write: .caffemodel, .npz, .pth or .pt")
     parser.add_argument("--net", metavar="PROTOTXT", help="the net a caffemodel is for; its layers are checked")
     parser.add_argument("--from", dest="source_form", metavar="FORM", help=f"keys of IN: {', '.join(FORMS)}")
     parser.add_argument("--to", dest="target_form", metavar="FORM", help="keys of OUT, likewise")
-    parser.add_argument("--images", choices=list(IMAGES), help="what torchvision's net was trained on, where it is "
+    parser.add_argument("--images", choices=list(IMAGES), help="what torchvision's net was trained on, if it is "
                         "not its published weights'; caffe: converted from Caffe before")
-    parser.add_argument("--mean", type=float, nargs=3, metavar=("B", "G", "R"), help="what Caffe shall subtract")
+    parser.add_argument("--mean", type=float, nargs=3, metavar=("B", "G", "R"), help="what Caffe is to subtract")
     parser.add_argument("--prototxt", help="deploy net to write for weights of torchvision (beside OUT)")
     options = parser.parse_args(argv)
     try:

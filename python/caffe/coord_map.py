@@ -6,7 +6,7 @@ Not here: Concat, Slice, Reshape and other layers that have no such map in Caffe
 Source: BVLC Caffe's python/caffe/coord_map.py, for behaviour, its errors included.
 
 `axis` is the one before the first spatial axis (1 for convolution), None for layers that leave
-coordinates alone. Scales and shifts are numbers or arrays with one value, or one an axis.
+coordinates alone. Scales and shifts are numbers or arrays with one value, or one per axis.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Map = tuple[Any, Any, Any]  # axis, scale, shift
 
 
 class UndefinedMapException(Exception):
-    """A layer that maps no coordinate to a coordinate."""
+    """A layer that does not map coordinates to coordinates."""
 
 
 class AxisMismatchException(Exception):
@@ -35,7 +35,7 @@ class AxisMismatchException(Exception):
 
 
 def conv_params(fn: Function) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
-    """Give (axis, stride, effective kernel size, pad) of a convolution-like layer.
+    """Return (axis, stride, effective kernel size, pad) of a convolution-like layer.
 
     Raises:
         AssertionError: the layer has settings that end in _h or _w.
@@ -52,13 +52,13 @@ def conv_params(fn: Function) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
 
 
 def crop_params(fn: Function) -> tuple[int, np.ndarray]:
-    """Give (axis, offset) of a Crop layer."""
+    """Return (axis, offset) of a Crop layer."""
     settings = fn.params.get("crop_param", fn.params)
     return settings.get("axis", 2), np.array(settings.get("offset", 0), ndmin=1)
 
 
 def coord_map(fn: Function) -> Map:
-    """Give the map of a layer: where its top's coordinate x lies, counted in its bottom, inverted.
+    """Return the map of a layer: where its top's coordinate x lies, counted in its bottom, inverted.
 
     A convolution's top has 1 / stride as many places as its bottom, so its scale is 1 / stride.
 
@@ -94,23 +94,23 @@ def compose(base_map: Map, next_map: Map) -> Map:
 
 
 def inverse(coord_map: Map) -> Map:
-    """Give the map back."""
+    """Return the inverse map."""
     axis, scale, shift = coord_map
     return axis, 1 / scale, -shift / scale
 
 
 def coord_map_from_to(top_from: Top, top_to: Top) -> Map:
-    """Give the map from coordinates of `top_from` to those of `top_to`, over a blob both grew from.
+    """Return the map from coordinates of `top_from` to those of `top_to`, via a blob both are made from.
 
     Raises:
-        RuntimeError: there is no such blob that layers with a map lead from.
+        RuntimeError: no such blob leads to both through layers with a map.
     """
     from_maps: dict[Top, Map] = {top_from: (None, 1, 0)}
     frontier = [top_from]
     while frontier:
         top = frontier.pop()
         for bottom, bottom_map in _steps_up(top, from_maps[top]):
-            if bottom not in from_maps:  # else a net with many branches has no end
+            if bottom not in from_maps:  # otherwise a net with many branches never ends
                 from_maps[bottom] = bottom_map
                 frontier.append(bottom)
     to_maps: dict[Top, Map] = {top_to: (None, 1, 0)}
@@ -127,10 +127,10 @@ def coord_map_from_to(top_from: Top, top_to: Top) -> Map:
 
 
 def _steps_up(top: Top, top_map: Map) -> list[tuple[Top, Map]]:
-    """Give each bottom of the Top's layer with the map from there; none where the layer has no map."""
+    """Return each bottom of the Top's layer with the map from there; none if the layer has no map."""
     bottoms = top.fn.inputs
     if top.fn.type_name == "Crop":
-        bottoms = bottoms[:1]  # the second bottom lends only its size
+        bottoms = bottoms[:1]  # the second bottom only contributes its size
     if not bottoms:
         return []
     try:
@@ -141,7 +141,7 @@ def _steps_up(top: Top, top_map: Map) -> list[tuple[Top, Map]]:
 
 
 def crop(top_from: Top, top_to: Top) -> Top:
-    """Crop `top_from` to the size and place of `top_to`.
+    """Crop `top_from` to the size and position of `top_to`.
 
     Raises:
         AssertionError: scales differ, or the offset is negative or between pixels.

@@ -1,7 +1,7 @@
 """Detector: a net that scores windows in images, as R-CNN does.
 
-In:   a deploy prototxt, its weights, how its images are to be prepared; image files and windows.
-Out:  the scores of every window, with or without some of what surrounds it.
+In:   a deploy prototxt, its weights, how its images are prepared; image files and windows.
+Out:  the scores of every window, with or without some of its surroundings.
 Not here: preparing one crop (io.Transformer); proposing windows (an external module).
 Source: BVLC Caffe's python/caffe/detector.py, for behaviour; Girshick et al. 2014.
 """
@@ -30,7 +30,7 @@ class Detector(Net):
         input_scale: factor after the mean.
         raw_scale: factor before the mean.
         channel_swap: order of channels, (2, 1, 0) for a BGR net.
-        context_pad: how many pixels of the (square) input show what surrounds the window; R-CNN's is 16.
+        context_pad: how many pixels of the (square) input show the window's surroundings; R-CNN's is 16.
     """
 
     def __init__(self, model_file: str | os.PathLike[str], pretrained_file: str | os.PathLike[str] | None,
@@ -47,7 +47,7 @@ class Detector(Net):
             images_windows: pairs of an image's path and its windows (ymin, xmin, ymax, xmax) in pixels.
 
         Returns:
-            One dict a window, in order: filename, window, prediction (the net's first output, float32).
+            One dict per window, in order: filename, window, prediction (the net's first output, float32).
 
         Raises:
             OSError: an image that cannot be read. ValueError: a window outside its image.
@@ -69,22 +69,22 @@ class Detector(Net):
         return found
 
     def detect_selective_search(self, image_fnames: Iterable[str]) -> list[dict[str, Any]]:
-        """Score the windows that Selective Search proposes, as detect_windows.
+        """Score the windows that Selective Search proposes, as detect_windows does.
 
         Raises:
-            ImportError: the module selective_search_ijcv_with_python, which runs MATLAB, is not there.
+            ImportError: the module selective_search_ijcv_with_python, which runs MATLAB, is missing.
         """
         try:
             import selective_search_ijcv_with_python as selective_search
         except ImportError as error:
             raise ImportError("detect_selective_search needs the module selective_search_ijcv_with_python on the "
                               "path (it calls MATLAB); without it, pass windows to detect_windows") from error
-        filenames = [os.path.abspath(name) for name in image_fnames]  # MATLAB works in a folder of its own
+        filenames = [os.path.abspath(name) for name in image_fnames]  # MATLAB works in its own folder
         windows = selective_search.get_windows(filenames, cmd="selective_search_rcnn")
         return self.detect_windows(zip(filenames, windows, strict=True))
 
     def crop(self, im: np.ndarray, window: Sequence[int]) -> np.ndarray:
-        """Cut a window out of an image, with its surroundings where context_pad says so.
+        """Cut a window out of an image, with its surroundings if context_pad is set.
 
         Args:
             im: H x W x K.
@@ -99,14 +99,14 @@ class Detector(Net):
         """
         if np.ndim(window) != 1 or len(window) != 4:
             raise ValueError(f"Detector: got the window {window!r}, want (ymin, xmin, ymax, xmax) in pixels, and for "
-                             "each image a list of such")
+                             "each image a list of them")
         if im.ndim not in (2, 3):
             io.check_image("Detector.crop", im)
         ymin, xmin, ymax, xmax = (int(edge) for edge in window)
         if not self.context_pad:
             crop = im[ymin:ymax, xmin:xmax]
             if crop.size == 0:
-                raise ValueError(f"window {(ymin, xmin, ymax, xmax)} holds nothing of an image of {im.shape[:2]}")
+                raise ValueError(f"window {(ymin, xmin, ymax, xmax)} contains nothing of an image of {im.shape[:2]}")
             return crop
         size = self.blobs[self.inputs[0]].width  # Caffe: a square input is assumed
         lows, highs = _with_context(np.array([ymin, xmin]), np.array([ymax, xmax]), size, self.context_pad)
@@ -115,7 +115,7 @@ class Detector(Net):
         for low, high, length in zip(lows, highs, im.shape[:2], strict=True):
             place, cut = _fit(low, high, length, size)
             if cut.stop <= cut.start or place.stop <= place.start:
-                raise ValueError(f"window {(ymin, xmin, ymax, xmax)} holds nothing of an image of {im.shape[:2]}")
+                raise ValueError(f"window {(ymin, xmin, ymax, xmax)} contains nothing of an image of {im.shape[:2]}")
             places.append(place)
             cuts.append(cut)
         shape = tuple(place.stop - place.start for place in places)
@@ -126,7 +126,7 @@ class Detector(Net):
         """Set how much of the surroundings crops show, and the mean in the images' own order and range.
 
         Raises:
-            ValueError: context as wide as the input.
+            ValueError: the context is as wide as the input.
         """
         in_ = self.inputs[0]
         back = np.argsort(self.transformer.transpose[in_])
@@ -158,7 +158,7 @@ def _with_context(low: np.ndarray, high: np.ndarray, size: int, pad: int) -> tup
 
 
 def _fit(low: float, high: float, length: int, size: int) -> tuple[slice, slice]:
-    """Give, along one axis, where a window's part inside the image goes in the crop, and which part that is."""
+    """Return, along one axis, where a window's part inside the image goes in the crop, and which part that is."""
     scale = size / (high - low + 1)
     before = round(max(0.0, -low) * scale)
     low, high = np.clip((low, high), 0, length)

@@ -3,7 +3,7 @@
 In:   a NetParameter.
 Out:  a pydot graph, an image of any of graphviz's formats, or the graph's text.
 Not here: reading prototxt files.
-Needs pydot (or pydotplus) and, for images, graphviz; both are looked for only when they are called.
+Needs pydot (or pydotplus) and, for images, graphviz; both are looked for only when needed.
 `.raw` and `.dot` files need neither.
 Source: BVLC Caffe's python/caffe/draw.py, for behaviour.
 """
@@ -31,12 +31,12 @@ Edge = tuple[str, str, str]  # keys of two nodes, label
 
 
 def get_pooling_types_dict() -> dict[int, str]:
-    """Give the names of pooling methods by number."""
+    """Return the names of pooling methods by number."""
     return {number: name for name, number in caffe_pb2.PoolingParameter.PoolMethod.items()}
 
 
 def get_edge_label(layer: Any) -> str:
-    """Give what stands at the arrow to a layer's top: its number of outputs, or its batch size."""
+    """Return the label of the arrow to a layer's top: its number of outputs, or its batch size."""
     if layer.type == "Data":
         return f"Batch {layer.data_param.batch_size}"
     if layer.type in ("Convolution", "Deconvolution"):
@@ -47,10 +47,10 @@ def get_edge_label(layer: Any) -> str:
 
 
 def get_layer_lr_mult(layer: Any) -> tuple[float, float]:
-    """Give lr_mult of weights and biases; 1 where they are not set.
+    """Return lr_mult of weights and biases; 1 where they are not set.
 
     Raises:
-        ValueError: another layer than Convolution, Deconvolution or InnerProduct, or more than two params.
+        ValueError: a layer other than Convolution, Deconvolution or InnerProduct, or more than two params.
     """
     if layer.type not in _LEARNING:
         raise ValueError(f"{layer.type} layers do not have a learning rate multiplier")
@@ -62,11 +62,11 @@ def get_layer_lr_mult(layer: Any) -> tuple[float, float]:
 
 
 def get_layer_label(layer: Any, rankdir: str, display_lrm: bool = False) -> str:
-    """Give a layer's quoted label: name, type, kernel_size, stride and pad, and lr_mult where wanted.
+    """Return a layer's quoted label: name, type, kernel_size, stride and pad, and lr_mult where wanted.
 
     Args:
         layer: a LayerParameter.
-        rankdir: "LR" parts words with line breaks; "TB" and "BT" with spaces.
+        rankdir: "LR" separates words with line breaks; "TB" and "BT" with spaces.
         display_lrm: whether lr_mult of weights and biases is shown.
     """
     separator = " " if rankdir in ("TB", "BT") else r"\n"
@@ -89,7 +89,7 @@ def _window(kernel_size: int, stride: int, pad: int) -> list[str]:
 
 
 def choose_color_by_layertype(layertype: str) -> str:
-    """Give the colour of a layer type's box."""
+    """Return the colour of a layer type's box."""
     colors = {"Convolution": "#FF5050", "Deconvolution": "#FF5050", "Pooling": "#FF9900", "InnerProduct": "#CC33FF"}
     return colors.get(layertype, "#6495ED")
 
@@ -106,7 +106,7 @@ def _is_drawn(layer: Any, phase: int | None) -> bool:
 
 def _graph(caffe_net: Any, rankdir: str, label_edges: bool, phase: int | None,
            display_lrm: bool) -> tuple[dict[str, Node], list[Edge]]:
-    """Give nodes by key, and edges, in the order of the net."""
+    """Return nodes by key, and edges, in the order of the net."""
     nodes: dict[str, Node] = {}
     edges: list[Edge] = []
     for layer in caffe_net.layer:
@@ -121,24 +121,24 @@ def _graph(caffe_net: Any, rankdir: str, label_edges: bool, phase: int | None,
             nodes[f"{bottom}_blob"] = bottom, BLOB_STYLE
             edges.append((f"{bottom}_blob", key, '""'))
         for top in layer.top:
-            nodes[f"{top}_blob"] = top, {}  # Caffe: only a blob that is somebody's bottom has its style
+            nodes[f"{top}_blob"] = top, {}  # Caffe: only a blob that is some layer's bottom has its style
             edges.append((key, f"{top}_blob", get_edge_label(layer) if label_edges else '""'))
     return nodes, edges
 
 
 def get_pydot_graph(caffe_net: Any, rankdir: str, label_edges: bool = True, phase: int | None = None,
                     display_lrm: bool = False) -> Any:
-    """Give a net as a graph of pydot.
+    """Return a net as a pydot graph.
 
     Args:
         caffe_net: a NetParameter.
-        rankdir: "LR", "TB" or "BT", where the drawing runs to.
+        rankdir: "LR", "TB" or "BT", the direction of the drawing.
         label_edges: whether arrows say how many outputs a layer has.
         phase: TRAIN or TEST leaves the other's layers out; None draws all.
         display_lrm: whether layers that learn show their lr_mult.
 
     Raises:
-        ImportError: neither pydotplus nor pydot is there.
+        ImportError: neither pydotplus nor pydot is installed.
         ValueError: with a phase, a layer with both include and exclude.
     """
     pydot = _pydot()
@@ -163,7 +163,7 @@ def _pydot() -> ModuleType:
 
 
 def _text(caffe_net: Any, rankdir: str, phase: int | None, display_lrm: bool) -> str:
-    """Give a net as graphviz's text."""
+    """Return a net as graphviz's text."""
     nodes, edges = _graph(caffe_net, rankdir, True, phase, display_lrm)
     lines = [f"digraph {_quoted(caffe_net.name or 'Net')} {{", f"rankdir={rankdir};"]
     for label, style in nodes.values():
@@ -180,17 +180,17 @@ def _quoted(text: str) -> str:
 
 def draw_net(caffe_net: Any, rankdir: str, ext: str = "png", phase: int | None = None,
              display_lrm: bool = False) -> bytes:
-    """Give the bytes of a net's drawing.
+    """Return the bytes of a net's drawing.
 
     Args:
         caffe_net: a NetParameter.
-        rankdir: "LR", "TB" or "BT", where the drawing runs to.
+        rankdir: "LR", "TB" or "BT", the direction of the drawing.
         ext: the format; "raw" and "dot" are text for graphviz, all others are made by graphviz.
         phase: TRAIN or TEST leaves the other's layers out; None draws all.
         display_lrm: whether layers that learn show their lr_mult.
 
     Raises:
-        ImportError: neither pydotplus nor pydot is there. RuntimeError: graphviz is not, or does not know `ext`.
+        ImportError: neither pydotplus nor pydot is installed. RuntimeError: graphviz is not, or does not know `ext`.
     """
     if ext in _TEXT_FORMATS:
         return _text(caffe_net, rankdir, phase, display_lrm).encode()
@@ -199,7 +199,7 @@ def draw_net(caffe_net: Any, rankdir: str, ext: str = "png", phase: int | None =
         return bytes(graph.create(format=ext))
     except FileNotFoundError as error:
         raise RuntimeError("drawing nets needs graphviz's program 'dot' on PATH (install graphviz); a file that ends "
-                           "in .dot or .raw needs it not") from error
+                           "in .dot or .raw does not need it") from error
     except (AssertionError, OSError) as error:
         raise RuntimeError(f"graphviz cannot draw the net as '{ext}': {error}") from error
 

@@ -3,7 +3,7 @@
 In:   image files; H x W x K arrays; BlobProto, BlobProtoVector and Datum messages.
 Out:  float32 arrays as nets take them (Transformer), crops, messages.
 Not here: data layers; nets.
-Source: BVLC Caffe's python/caffe/io.py, for behaviour as of 2015; Pillow takes scikit-image's place.
+Source: BVLC Caffe's python/caffe/io.py, for behaviour as of 2015; Pillow replaces scikit-image.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LUMINANCE = np.array([0.2125, 0.7154, 0.0721])  # of R, G, B: scikit-image's rgb
 
 
 def blobproto_to_array(blob: Any, return_diff: bool = False) -> np.ndarray:
-    """Give the data (or the diff) of a BlobProto as float64 of its shape.
+    """Return the data (or the diff) of a BlobProto as float64 in its shape.
 
     Raises:
         ValueError: there are more or fewer values than the shape says.
@@ -33,7 +33,7 @@ def blobproto_to_array(blob: Any, return_diff: bool = False) -> np.ndarray:
 
 
 def array_to_blobproto(arr: np.ndarray, diff: np.ndarray | None = None) -> Any:
-    """Give a BlobProto of the array's shape, with its values as data and, if given, a diff."""
+    """Return a BlobProto of the array's shape, with its values as data and, if given, a diff."""
     blob = caffe_pb2.BlobProto()
     blob.shape.dim.extend(arr.shape)
     blob.data.extend(arr.astype(float).flat)
@@ -43,20 +43,20 @@ def array_to_blobproto(arr: np.ndarray, diff: np.ndarray | None = None) -> Any:
 
 
 def arraylist_to_blobprotovector_str(arraylist: Iterable[np.ndarray]) -> bytes:
-    """Give the bytes of a BlobProtoVector of these arrays."""
+    """Return the bytes of a BlobProtoVector of these arrays."""
     vector = caffe_pb2.BlobProtoVector()
     vector.blobs.extend([array_to_blobproto(arr) for arr in arraylist])
     return bytes(vector.SerializeToString())
 
 
 def blobprotovector_str_to_arraylist(str: bytes) -> list[np.ndarray]:  # noqa: A002 - Caffe's name
-    """Give the arrays of a BlobProtoVector's bytes."""
+    """Return the arrays in a BlobProtoVector's bytes."""
     vector = caffe_pb2.BlobProtoVector.FromString(str)
     return [blobproto_to_array(blob) for blob in vector.blobs]
 
 
 def array_to_datum(arr: np.ndarray, label: int | None = None) -> Any:
-    """Give a Datum of a C x H x W array, as bytes (uint8) or floats; ValueError for other axes."""
+    """Return a Datum of a C x H x W array, as bytes (uint8) or floats; ValueError for other axes."""
     if arr.ndim != 3:
         raise ValueError(f"Incorrect array shape. {arr.shape}, want channels x height x width")
     datum = caffe_pb2.Datum()
@@ -71,9 +71,9 @@ def array_to_datum(arr: np.ndarray, label: int | None = None) -> Any:
 
 
 def datum_to_array(datum: Any) -> np.ndarray:
-    """Give a Datum's C x H x W array: uint8 of its bytes or of its encoded image (grey, BGR, BGRA), else float64.
+    """Return a Datum's C x H x W array: uint8 from its bytes or encoded image (grey, BGR, BGRA), else float64.
 
-    The label is not in it. ValueError: another number of values than its shape says; RuntimeError: no image.
+    The label is not included. ValueError: the number of values differs from its shape; RuntimeError: no image.
     """
     if datum.encoded:  # Caffe fails here
         from caffe._caffe.data.datum import decode_image
@@ -88,7 +88,7 @@ class Transformer:
     """Bring images into the form of a net's input, and back.
 
     The steps of `preprocess`, each only where it is set: resize, transpose, channel_swap, raw_scale,
-    mean, input_scale. The settings lie in dicts of these names, keyed by input.
+    mean, input_scale. The settings are in dicts of these names, keyed by input.
     """
 
     def __init__(self, inputs: dict[str, Sequence[int]]) -> None:
@@ -100,11 +100,11 @@ class Transformer:
         self.input_scale: dict[str, float] = {}
 
     def preprocess(self, in_: str, data: np.ndarray) -> np.ndarray:
-        """Give an image as the net's input takes it.
+        """Return an image as the net's input takes it.
 
         Args:
             in_: name of the input blob.
-            data: H x W x K; usually RGB in [0, 1], as load_image gives it.
+            data: H x W x K; usually RGB in [0, 1], as load_image returns it.
 
         Returns:
             float32, K x H' x W' of the input's shape (H' x W' x K without set_transpose).
@@ -135,7 +135,7 @@ class Transformer:
         return image
 
     def deprocess(self, in_: str, data: np.ndarray) -> np.ndarray:
-        """Undo `preprocess` but for the resizing: from a net's input back to an H x W x K image."""
+        """Undo `preprocess` except for the resizing: from a net's input back to an H x W x K image."""
         self._check_input(in_)
         image = data.copy().squeeze()
         if self.transpose.get(in_) is not None and image.ndim != len(self.transpose[in_]):
@@ -154,14 +154,14 @@ class Transformer:
         return image
 
     def set_transpose(self, in_: str, order: Sequence[int]) -> None:
-        """Set the order of axes: (2, 0, 1) makes K x H x W of H x W x K."""
+        """Set the order of axes: (2, 0, 1) turns H x W x K into K x H x W."""
         self._check_input(in_)
         if len(order) != len(self.inputs[in_]) - 1:
             raise ValueError("Transpose order needs to have the same number of dimensions as the input.")
         self.transpose[in_] = order
 
     def set_channel_swap(self, in_: str, order: Sequence[int]) -> None:
-        """Set the order of channels: (2, 1, 0) makes BGR of RGB; it acts after the transpose."""
+        """Set the order of channels: (2, 1, 0) turns RGB into BGR; it acts after the transpose."""
         self._check_input(in_)
         if len(order) != self.inputs[in_][1]:
             raise ValueError("Channel swap needs to have the same number of dimensions as the input "
@@ -169,15 +169,15 @@ class Transformer:
         self.channel_swap[in_] = order
 
     def set_raw_scale(self, in_: str, scale: float) -> None:
-        """Set the factor before the mean: 255 makes [0, 255] of [0, 1], for nets trained on bytes."""
+        """Set the factor before the mean: 255 turns [0, 1] into [0, 255], for nets trained on bytes."""
         self._check_input(in_)
         self.raw_scale[in_] = scale
 
     def set_mean(self, in_: str, mean: np.ndarray) -> None:
-        """Set the mean to subtract, one value a channel (K,) or a picture (K x H x W), resized to fit.
+        """Set the mean to subtract, one value per channel (K,) or an image (K x H x W), resized to fit.
 
         Raises:
-            ValueError: it has other channels than the input, or another number of axes.
+            ValueError: its channels differ from the input's, or it has another number of axes.
         """
         self._check_input(in_)
         mean, in_shape = np.asarray(mean), self.inputs[in_][1:]
@@ -207,19 +207,19 @@ class Transformer:
 
 
 def check_image(who: str, image: np.ndarray, too_few: type[Exception] = RuntimeError) -> None:
-    """Refuse what is not height x width x channels.
+    """Refuse anything but height x width x channels.
 
     Raises:
         RuntimeError: fewer axes, or `too_few`; ValueError: more. Caffe: what scipy and scikit-image raise there.
     """
     if image.ndim != 3:
-        hint = "; of a grey image give image[:, :, np.newaxis]" if image.ndim == 2 else ""
+        hint = "; for a grey image pass image[:, :, np.newaxis]" if image.ndim == 2 else ""
         raise (too_few if image.ndim < 3 else ValueError)(
             f"{who}: got an image of shape {image.shape}, want height x width x channels{hint}")
 
 
 def _height_and_width(who: str, dims: Any) -> tuple[int, int]:
-    """Return two lengths of at least 1; TypeError or ValueError where these are others."""
+    """Return two lengths of at least 1; TypeError or ValueError if they are anything else."""
     try:
         lengths = [int(length) for length in dims]
     except TypeError:
@@ -236,7 +236,7 @@ def load_image(filename: str | os.PathLike[str], color: bool = True) -> np.ndarr
         float32 in [0, 1], H x W x 3 (RGB; a grey image's are equal) or, without `color`, H x W x 1.
 
     Raises:
-        OSError: no such file, no image, or only part of one; names the file.
+        OSError: no such file, not an image, or only part of one; names the file.
     """
     from ._caffe.data.datum import UNREADABLE, Image
 
@@ -254,7 +254,7 @@ def load_image(filename: str | os.PathLike[str], color: bool = True) -> np.ndarr
 
 
 def _unit_range(opened: Any) -> np.ndarray:
-    """Give a Pillow image as float32 in [0, 1], grey as H x W, all else as H x W x 3."""
+    """Return a Pillow image as float32 in [0, 1], grey as H x W, all else as H x W x 3."""
     if opened.mode.startswith("I"):  # 16 bits, or 32 that hold 16
         return np.asarray(opened, dtype=np.float32) / 65535
     if opened.mode == "F":
@@ -268,7 +268,7 @@ def resize_image(im: np.ndarray, new_dims: Sequence[int], interp_order: int = 1)
 
     Args:
         im: H x W x K.
-        new_dims: height and width wanted.
+        new_dims: wanted height and width.
         interp_order: 0 nearest, 1 bilinear, up to 5 splines.
 
     Returns:
@@ -276,7 +276,7 @@ def resize_image(im: np.ndarray, new_dims: Sequence[int], interp_order: int = 1)
         the image's least value, so enlarging darkens a border; a constant image stays constant.
 
     Raises:
-        RuntimeError, ValueError: `im` has fewer, or more, axes. ValueError, TypeError: new_dims are others.
+        RuntimeError, ValueError: `im` has fewer, or more, axes. ValueError, TypeError: invalid new_dims.
     """
     height, width = _height_and_width("resize_image: new_dims", new_dims)
     im = np.asarray(im)
@@ -298,7 +298,7 @@ def resize_image(im: np.ndarray, new_dims: Sequence[int], interp_order: int = 1)
 
 
 def _centres(size: int, new_size: int) -> np.ndarray:
-    """Give where the new pixels' centres lie, counted in old pixels."""
+    """Return where the new pixels' centres lie, counted in old pixels."""
     return (np.arange(new_size) + 0.5) * (size / new_size) - 0.5
 
 
@@ -322,7 +322,7 @@ def _splines(image: np.ndarray, rows: np.ndarray, columns: np.ndarray, order: in
 def oversample(images: Sequence[np.ndarray], crop_dims: Sequence[int]) -> np.ndarray:
     """Crop each image ten times: four corners, the centre, and these five mirrored.
 
-    `images` are N of one size, H x W x K; gives float32, 10 N x crop_dims x K; ValueError if one does not fit,
+    `images` are N of one size, H x W x K; returns float32, 10 N x crop_dims x K; ValueError if one does not fit,
     IndexError if there is none, or the first has fewer axes.
     """
     if len(images) == 0:

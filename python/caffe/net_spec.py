@@ -1,4 +1,4 @@
-"""Nets written as Python: `layers.X(...)` makes Tops, NetSpec names them, to_proto gives the message.
+"""Nets written as Python: `layers.X(...)` makes Tops, NetSpec names them, to_proto returns the message.
 
 In:   layer types as attribute names, Tops as bottoms, settings as keywords.
 Out:  a NetParameter with layers in the order that their Tops need.
@@ -12,8 +12,8 @@ Source: BVLC Caffe's python/caffe/net_spec.py, for behaviour.
     print(n.to_proto())
 
 A keyword that ends in "param" is a field of LayerParameter; any other is one of the layer's own
-parameter message, or, where that has no such field, of LayerParameter (name, include, loss_weight).
-`ntop` says how many tops a layer has (0 gives the Function itself), `in_place` that they are its bottoms.
+parameter message, or, if that has no such field, of LayerParameter (name, include, loss_weight).
+`ntop` says how many tops a layer has (0 returns the Function itself), `in_place` that they are its bottoms.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def _stems(layer_parameter: Any) -> dict[str, str]:
 
 
 def to_proto(*tops: Top) -> Any:
-    """Give the NetParameter of all layers these Tops need; every name is made up from its type."""
+    """Return the NetParameter of all layers these Tops need; every name is generated from its type."""
     names: dict[Any, str] = {}
     return _net(tops, names)
 
@@ -79,14 +79,14 @@ def _extend(repeated: Any, value: Any) -> None:
 
 
 class Top:
-    """One output of a layer: `fn` is the Function that makes it, `n` its place among the tops."""
+    """One output of a layer: `fn` is the Function that makes it, `n` its index among the tops."""
 
     def __init__(self, fn: Function, n: int) -> None:
         self.fn = fn
         self.n = n
 
     def to_proto(self) -> Any:
-        """Give the NetParameter of all layers this Top needs."""
+        """Return the NetParameter of all layers this Top needs."""
         return to_proto(self)
 
     def _to_proto(self, layers: _Layers, names: dict[Any, str], autonames: Counter[str]) -> Any:
@@ -94,7 +94,7 @@ class Top:
 
 
 class Function:
-    """A layer to be: its type, its bottoms, its settings, and the Tops it gives."""
+    """A future layer: its type, its bottoms, its settings, and its Tops."""
 
     def __init__(self, type_name: str, inputs: tuple[Top, ...], params: dict[str, Any]) -> None:
         for index, bottom in enumerate(inputs):
@@ -157,7 +157,7 @@ class Function:
 
 
 def _unmet(fn: Function, layers: _Layers) -> Iterator[Function]:
-    """Give the functions that `fn` rests on and that are not in `layers`, each after its own inputs."""
+    """Yield the functions that `fn` depends on and that are not in `layers`, each after its own inputs."""
     stack = [(fn, iter(fn.inputs))]
     seen = {fn}
     while stack:
@@ -195,7 +195,7 @@ class NetSpec:
         return self.tops[item]
 
     def to_proto(self) -> Any:
-        """Give the NetParameter of all layers the named Tops need, each under its name."""
+        """Return the NetParameter of all layers the named Tops need, each under its name."""
         return _net(tuple(self.tops.values()), {top: name for name, top in self.tops.items()})
 
 

@@ -326,7 +326,7 @@ def test_blobs_must_fit_the_layers(tmp_path):
     param = caffe_pb2.NetParameter(layer=[caffe_pb2.LayerParameter(name="a"), caffe_pb2.LayerParameter(name="a")])
     with pytest.raises(ProtoError, match="no layer 'b'"):
         caffemodel.write_net(tmp_path / "x", param, {"b": []})
-    with pytest.raises(ProtoError, match="two layers have one name"):
+    with pytest.raises(ProtoError, match="two layers have the same name"):
         caffemodel.write_net(tmp_path / "x", param, {"a": []})
     with pytest.raises(ProtoError, match="3 layers given, the net has 2"):
         caffemodel.write_net(tmp_path / "x", param, [[], [], []])

@@ -117,7 +117,7 @@ IMAGE = np.random.default_rng(0).random((12, 14, 3)).astype(np.float32)
 
 @pytest.mark.parametrize("oversample", [True, False])
 @pytest.mark.parametrize(("images", "error", "words"), [
-    (IMAGE, IndexError, r"image 0 of the list has shape \(14, 3\), want height x width x channels; give "
+    (IMAGE, IndexError, r"image 0 of the list has shape \(14, 3\), want height x width x channels; pass "
                         r"one image as \[image\]"),
     (IMAGE.tolist(), IndexError, "one image as"), ([IMAGE[..., 0]], IndexError, r"shape \(12, 14\)"),
     (IMAGE[..., 0], IndexError, r"shape \(14,\)"), ([IMAGE, IMAGE[..., 0]], IndexError, "image 1 of the list"),
@@ -140,7 +140,7 @@ def test_a_grey_image_behind_one_of_colours_shows_in_all_channels():
 @pytest.mark.parametrize(("call", "error", "words"), [
     (lambda d: d.crop(IMAGE, (0, 0, 5)), ValueError, r"got the window \(0, 0, 5\), want \(ymin, xmin, ymax, xmax\)"),
     (lambda d: d.crop(IMAGE, 5), ValueError, "got the window 5"),
-    (lambda d: d.detect_windows([("image.png", (0, 0, 5, 5))]), ValueError, "for each image a list of such"),
+    (lambda d: d.detect_windows([("image.png", (0, 0, 5, 5))]), ValueError, "for each image a list of them"),
     (lambda d: d.crop(IMAGE[np.newaxis], (0, 0, 1, 1)), ValueError, r"shape \(1, 12, 14, 3\)"),
     (lambda d: d.transformer.preprocess("data", d.crop(IMAGE[..., 0], (0, 0, 5, 5))), RuntimeError, r"shape \(5, 5\)"),
     (lambda d: caffe.Classifier("deploy.prototxt", None, image_dims=5), TypeError, "got image_dims 5, want"),
@@ -164,7 +164,7 @@ def test_detector_without_windows_and_with_windows_outside(place):
     for pad in (None, 2):
         d = caffe.Detector("deploy.prototxt", None, context_pad=pad)
         assert d.detect_windows([]) == d.detect_windows([("image.png", [])]) == []
-        with pytest.raises(ValueError, match=r"window \(90, 90, 95, 95\) holds nothing of an image of \(20, 30\)"):
+        with pytest.raises(ValueError, match=r"window \(90, 90, 95, 95\) contains nothing of an image of \(20, 30\)"):
             d.crop(place, (90, 90, 95, 95))
         with pytest.raises(FileNotFoundError):
             d.detect_windows([("none.png", [(0, 0, 5, 5)])])

@@ -270,7 +270,7 @@ def write_bad(kind, path):
     ("pickled", ["pickled objects", "torch.save(model.state_dict(), FILE)"]),
     ("objects", ["no pickled objects"]), ("list", ["one list", "want a state dict"]),
     ("epoch", ["'epoch' (int)"]), ("cut", ["cut off or damaged"]), ("zip", ["zip archive of readme.txt"]),
-    ("sparse", ["'a.weight' is sparse"]), ("gap", ["no 'a.weight'"]), ("keys", ["no form known", "a.running_mean"]),
+    ("sparse", ["'a.weight' is sparse"]), ("gap", ["no 'a.weight'"]), ("keys", ["no known form", "a.running_mean"]),
     ("web page", ["web page"]), ("numbers", ["want a .caffemodel"]), ("absent", ["Could not open file"]),
 ])
 def test_bad_files_are_one_clear_line(kind, words, tmp_path, capsys):

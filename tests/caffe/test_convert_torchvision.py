@@ -129,7 +129,7 @@ def broken(kind):
     ("nan", ["'classifier.0'", "nan or infinite"]),
     ("shape", ["'conv1_2' has shapes [(4, 3, 3, 3)", "want [(4, 4, 3, 3)"]),
     ("bias", ["'features.2'", "(3,)"]),
-    ("other", ["no form known", "features.0.weight", "--from", "torchvision-vgg16"]),
+    ("other", ["no known form", "features.0.weight", "--from", "torchvision-vgg16"]),
 ])
 def test_what_does_not_fit_is_named(kind, words, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("GLOG_minloglevel", "2")  # as the command sets it

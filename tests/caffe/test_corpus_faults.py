@@ -33,7 +33,7 @@ AT_SETUP = [
     ("LSTM", "recurrent_param { num_output: 2 }", [(2, 1, 3), (2, 2)], "exactly 2 axes"),
     ("LSTM", "recurrent_param { num_output: 2 expose_hidden: true }", [(2, 1, 3), (2, 1)], "takes at least 4"),
     ("LSTMUnit", "", [(1, 2, 3), (1, 2, 9), (1, 2)], "want c_prev"),
-    ("MultinomialLogisticLoss", "", [X, (2, 2)], "one label an item"),
+    ("MultinomialLogisticLoss", "", [X, (2, 2)], "one label per item"),
     ("PReLU", "", [(3,)], "must be >= 2"),
     ("Reduction", "reduction_param { axis: 3 }", [X], "axis 3 out of range"),
     ("RNN", "recurrent_param { num_output: 2 }", [(2,), (2, 1)], "at least 2 axes"),

@@ -250,7 +250,7 @@ def test_a_failure_is_raised_again(tmp_path):
     n = net(tmp_path, write(tmp_path / "db", [raw(PIXELS[0]), b"\xff\xff"]))
     n.forward()
     for _ in range(3):
-        with pytest.raises(RuntimeError, match="holds no Datum"):
+        with pytest.raises(RuntimeError, match="does not hold a Datum"):
             n.forward()
 
 
@@ -261,7 +261,7 @@ def test_a_failure_is_raised_again(tmp_path):
     (("SEVEN", "gone"), "'gone' does not exist"),
     (("SEVEN", "net.prototxt"), "'net.prototxt' is a file"),
     (("SEVEN", "."), "has no data.mdb"),
-    (("SEVEN", "broken"), "is no LMDB file"),
+    (("SEVEN", "broken"), "is not an LMDB file"),
     (("SEVEN", "short"), "is cut off"),
     (("SEVEN", "empty"), "data.mdb is empty"),
     (('source: "SEVEN"', ""), "data_param.source is missing"),

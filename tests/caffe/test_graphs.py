@@ -188,7 +188,7 @@ def test_what_cannot_be_recorded_runs_on_without_and_says_so_once(net, fake, cap
         score(net)
     assert not common.graphs() and fake.replayed == 0
     said = [line for line in capfd.readouterr().err.splitlines() if "CUDA graphs" in line]
-    assert len(said) == 1 and "run on without: operation not permitted" in said[0]
+    assert len(said) == 1 and "continue without: operation not permitted" in said[0]
 
 
 def test_what_is_computed_beforehand_while_recording_is_not_kept(net, fake, monkeypatch):

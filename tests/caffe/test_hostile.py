@@ -92,7 +92,7 @@ def test_a_corrupt_record_is_named_by_its_key(tmp_path):
       data_param {{ source: "{tmp_path / "db"}" backend: LMDB batch_size: 1 }} }}""")
     net = caffe.Net(str(tmp_path / "net.prototxt"), caffe.TEST)
     net.forward()
-    with pytest.raises(caffe.LayerError, match=r"record '00000001_\.\./\.\./etc/passwd' of LMDB '.*db'.*no Datum"):
+    with pytest.raises(caffe.LayerError, match=r"record '00000001_\.\./\.\./etc/passwd' of LMDB '.*db'.*hold a Datum"):
         net.forward()
 
 

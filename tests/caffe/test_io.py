@@ -189,7 +189,7 @@ def test_errors(call, words):
 @pytest.mark.parametrize(("call", "error", "words"), [
     # in genuine Caffe the same kinds, from within scipy, scikit-image and NumPy
     (lambda t: t.preprocess("data", np.zeros((7, 8))), RuntimeError, r"Transformer.preprocess\('data'\): got an image "
-     r"of shape \(7, 8\), want height x width x channels; of a grey image give image\[:, :, np.newaxis\]"),
+     r"of shape \(7, 8\), want height x width x channels; for a grey image pass image\[:, :, np.newaxis\]"),
     (lambda t: t.preprocess("data", np.zeros((4, 5))), RuntimeError, r"shape \(4, 5\)"),
     (lambda t: t.preprocess("data", np.zeros(7)), RuntimeError, r"shape \(7,\)"),
     (lambda t: t.preprocess("data", 5), RuntimeError, r"shape \(\)"),

@@ -102,7 +102,7 @@ def test_in_place_misuse(text, shapes, words):
         (
             'type: "Flatten" flatten_param { axis: 3 end_axis: 1 }',
             [(1, 2, 3, 4)],
-            "lies behind end_axis",
+            "comes after end_axis",
         ),
         (
             'type: "Reshape" reshape_param { shape { dim: -1 dim: -1 } }',

@@ -46,7 +46,7 @@ FAULTS = [
     ("Crop", "crop_param { offset: 1 offset: 2 offset: 3 }", [X, X], "number of offset values specified must be equal"),
     ("Crop", "crop_param { offset: 3 }", [X, (1, 1, 3, 3)],
      r"the crop for dimension 2 is out-of-bounds: offset 3 \+ size 3 exceeds 5; .*the pad of the first convolution"),
-    ("Crop", "", [X, (1, 4)], "want as many axes"),
+    ("Crop", "", [X, (1, 4)], "want equally many axes"),
     ("Eltwise", "eltwise_param { coeff: 1 }", [X, X], "Eltwise Layer takes one coefficient per bottom blob"),
     ("Eltwise", "eltwise_param { operation: PROD coeff: 1 coeff: 1 }", [X, X], "only takes coefficients for summation"),
     ("Eltwise", "", [X, (1, 4, 5, 5)], "bottoms must have one shape"),

@@ -115,7 +115,7 @@ def test_a_loss_that_is_not_finite_is_told_when_it_is_looked_at(stand_in, recwar
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         s.step(3)
-    with pytest.warns(RuntimeWarning, match="iteration 2: the loss is nan; at iteration 5, when it was looked at, "
+    with pytest.warns(RuntimeWarning, match="iteration 2: the loss is nan; at iteration 5, when it was checked, "
                                             "parameter 0 of layer 'ip'") as said:
         s.snapshot()
     assert said[0].filename == __file__

@@ -33,7 +33,7 @@ def place(monkeypatch, tmp_path):
     (("net.prototxt", caffe.TEST, "w.caffemodel"), r"got level 'w.caffemodel', want an integer; for weights write "
      r"Net\('net.prototxt', caffe.TEST, weights='w.caffemodel'\)"),
     (("net.prototxt", caffe.TEST, Path("w.caffemodel")), "weights='w.caffemodel'"),
-    (("net.prototxt", "w.caffemodel"), "got phase 'w.caffemodel', want caffe.TRAIN .*weights are given behind it"),
+    (("net.prototxt", "w.caffemodel"), "got phase 'w.caffemodel', want caffe.TRAIN .*weights come after it"),
     (("net.prototxt", "TEST"), "got phase 'TEST', want caffe.TRAIN"),
     (("net.prototxt", None, caffe.TEST), "got phase None"), (("net.prototxt", 5), "got phase 5"),
     (("net.prototxt",), "'phase'; want Net"), ((), "'network_file'; want Net"),

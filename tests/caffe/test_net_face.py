@@ -224,7 +224,7 @@ def no_cuda(monkeypatch):
 
 
 def test_gpu_calls_without_cuda_warn_once_and_go_on(no_cuda):
-    with pytest.warns(UserWarning, match=r"set_device\(0\): no CUDA device .* GOING ON ON THE CPU"):
+    with pytest.warns(UserWarning, match=r"set_device\(0\): no CUDA device .* continuing on the CPU"):
         caffe.set_device(0)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -56,7 +56,7 @@ def test_the_command_writes_offsets_and_loading_warns_without(tmp_path, capfd, m
     old, new = str(tmp_path / "old.prototxt"), str(tmp_path / "new.prototxt")
     Path(old).write_text(tiny(""))
     caffe.Net(old, caffe.TEST)
-    assert "layer 'score' (Crop) has no offset, so 0 is taken; its bottoms lie 4 apart" in capfd.readouterr().err
+    assert "layer 'score' (Crop) has no offset, so 0 is used; its bottoms lie 4 apart" in capfd.readouterr().err
     assert upgrade.net_text(["--fix-crop", old, new]) == 0
     assert list(net_param(Path(new).read_text()).layer[-1].crop_param.offset) == [4]
     caffe.Net(new, caffe.TEST)
@@ -69,7 +69,7 @@ def test_what_cannot_be_told_is_named_and_nothing_changed():
     param = net_param(tiny(""))
     param.layer[1].convolution_param.stride[:] = [3]
     before = param.SerializeToString()
-    with pytest.raises(caffe.ProtoError, match="layer 'score' .Crop.: its offset cannot be told .*scale mismatch"):
+    with pytest.raises(caffe.ProtoError, match="layer 'score' .Crop.: its offset cannot be derived .*scale mismatch"):
         fix_crop(param)
     assert param.SerializeToString() == before
 

@@ -139,7 +139,7 @@ def test_a_solver_for_gpus_warns_and_goes_on(capsys, folder, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.setattr(caffe._caffe.common._state, "warned", False)
     (folder / "solver.prototxt").write_text(tool_nets.SOLVER % (2, "solver_mode: GPU"))
-    with pytest.warns(UserWarning, match="GOING ON ON THE CPU"):
+    with pytest.warns(UserWarning, match="continuing on the CPU"):
         assert main(["train", "-solver", "solver.prototxt"]) == 0
 
 

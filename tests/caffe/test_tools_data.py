@@ -130,7 +130,7 @@ def test_an_image_that_cannot_be_read_is_named_and_left_out(folder, capsys):
     (["images", "list.txt", "db"], "with a slash at its end"),
     (["-backend", "leveldb", "images/", "list.txt", "db"], "pip install plyvel"),
     (["-backend", "x", "images/", "list.txt", "db"], "backend 'x'"),
-    (["-encode_type", "xyz", "images/", "list.txt", "db"], "no such image type"),
+    (["-encode_type", "xyz", "images/", "list.txt", "db"], "this image type cannot be written"),
     (["-check_size", "images/", "sizes.txt", "db"], "Incorrect data field size"),
     (["-resize", "images/", "list.txt", "db"], "unknown command line flag 'resize'")])
 def test_convert_says_what_is_wrong_and_leaves_nothing(folder, capsys, monkeypatch, argv, words):
@@ -300,7 +300,7 @@ def test_features_are_the_blobs_item_by_item(features):
 @pytest.mark.parametrize("words, message", [
     (["net.caffemodel", "net.prototxt", "ip"], "got 3 arguments"),
     (["net.caffemodel", "net.prototxt", "ip", "a,b", "1", "lmdb"], "must be equal; got 1 and 2"),
-    (["net.caffemodel", "net.prototxt", "ip,pool", "out,out", "1", "lmdb"], "stands there twice"),
+    (["net.caffemodel", "net.prototxt", "ip,pool", "out,out", "1", "lmdb"], "one occurs twice"),
     (["net.caffemodel", "net.prototxt", "none", "out", "1", "lmdb"], "Unknown feature blob name none"),
     (["net.caffemodel", "net.prototxt", "ip", "out", "many", "lmdb"], "num_mini_batches 'many'"),
     (["net.caffemodel", "net.prototxt", "ip", "db", "1", "lmdb"], "mkdir db failed"),

@@ -109,7 +109,7 @@ def test_upgraded_solvers_have_todays_type(folder, capsys):
     (upgrade.net_binary, ["-x", "a", "out"], "unknown command line flag 'x'"),
     (upgrade.net_text, ["bad.prototxt", "out"], "bad.prototxt"),
     (upgrade.net_text, ["v0.prototxt", "no/where"], "Could not write file no/where"),
-    (upgrade.net_binary, ["v0.prototxt", "out"], "upgrade_net_proto_text is for that"),
+    (upgrade.net_binary, ["v0.prototxt", "out"], "use upgrade_net_proto_text for that"),
     (upgrade.net_binary, ["empty", "out"], "the file is empty"), (upgrade.net_binary, ["cut", "out"], "cut: "),
     (upgrade.net_binary, ["none", "out"], "Could not open file none"),
     (upgrade.solver_text, ["v0.prototxt", "out"], "v0.prototxt"),

@@ -185,7 +185,7 @@ def test_the_fault_or_death_of_one_process_ends_the_others(folder, capfd, monkey
     assert train.main(["--solver", "none.prototxt", "--cpu", "2"]) == 1
     assert "error: Could not open file" in capfd.readouterr().err and not multiprocessing.active_children()
     assert entry.tool(lambda _: together.in_processes(_one_dies, 2))([]) == 1
-    assert "the process of rank 1 was killed by signal 9; the others were ended" in capfd.readouterr().err
+    assert "the process of rank 1 was killed by signal 9; the others were terminated" in capfd.readouterr().err
     assert not multiprocessing.active_children()
 
 

@@ -235,7 +235,7 @@ def test_several_bottoms_and_tops_and_new_shapes():
         n.blobs["s"].diff[...], n.blobs["p"].diff[...] = 2, 3
         n.backward()
         np.testing.assert_allclose(n.blobs["x"].diff, 2 + 3 * n.blobs["y"].data, rtol=1e-6)
-    with pytest.raises(caffe.LayerError, match=r"gives 2 tensor\(s\), but has 1 top\(s\)"):
+    with pytest.raises(caffe.LayerError, match=r"returns 2 tensor\(s\), but has 1 top\(s\)"):
         net(text.replace('top: "p"', ""))
 
 
@@ -334,10 +334,10 @@ def test_registering_again_replaces_as_a_notebook_does():
 
 
 def test_no_module_in_place_and_other_results_are_refused():
-    with pytest.raises(caffe.LayerError, match="layer type NoModule: dict is no torch.nn.Module"):
+    with pytest.raises(caffe.LayerError, match="layer type NoModule: dict is not a torch.nn.Module"):
         caffe.register_torch_layer("NoModule")(dict)
     caffe.register_torch_layer("Listed")(lambda x: [1])
-    with pytest.raises(caffe.LayerError, match="gave int, want a tensor for every top"):
+    with pytest.raises(caffe.LayerError, match="returned int, want a tensor for every top"):
         net(dummy("data", 1) + layer("y", "Listed", ["data"], ["y"]))
     with pytest.raises(caffe.LayerError, match="does not allow in-place"):
         net(dummy("data", 1) + layer("y", "Listed", ["data"], ["data"]))

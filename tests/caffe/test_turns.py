@@ -28,7 +28,7 @@ TRAIN = NET.replace('"Input" top: "x" input_param {', '"DummyData" top: "x" top:
     "shape { dim: 2 dim: 5 } shape { dim: 2 dim: 3 dim: 24 dim: 24 }",
     "shape { dim: 2 dim: 3 dim: 24 dim: 24 } shape { dim: 2 dim: 5 }") + (
     'layer { name: "loss" type: "EuclideanLoss" bottom: "ip" bottom: "t" top: "loss" }')
-WORDS = (r"net 'mine': another thread is running it, and the numbers of the two would mix. Let a threading.Lock .*"
+WORDS = (r"net 'mine': another thread is running it, and their values would mix. Hold one threading.Lock .*"
          r"net.share_with\(other\)")
 
 

@@ -94,7 +94,7 @@ WINDOW = "1 0.9 0 0 3 3\n1 0.1 0 0 3 3\n"
     ("", "batch_size: 2", f"# 0 0.png 3 30 40 2 {WINDOW}", "crop_size must be positive"),
     ("crop_size: 8", "", f"# 0 0.png 3 30 40 2 {WINDOW}", "window_data_param.batch_size must be positive"),
     ("crop_size: 8", "batch_size: 2 context_pad: 4", f"# 0 0.png 3 30 40 2 {WINDOW}", "leaves nothing of crop_size 8"),
-    ("crop_size: 8", "batch_size: 2 fg_fraction: 2", f"# 0 0.png 3 30 40 2 {WINDOW}", "within 0 and 1; got 2"),
+    ("crop_size: 8", "batch_size: 2 fg_fraction: 2", f"# 0 0.png 3 30 40 2 {WINDOW}", "between 0 and 1; got 2"),
     ("crop_size: 8", "batch_size: 2", "", "Window file is empty"),
     ("crop_size: 8", "batch_size: 2", f"# 0 0.png 3 30 40 1 {WINDOW}", "got '1', want '#'"),
     ("crop_size: 8", "batch_size: 2", f"# 0 0.png 3 30 40 3 {WINDOW}", "image 0: the file ends within it"),

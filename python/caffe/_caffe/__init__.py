@@ -1,4 +1,4 @@
-"""The machine behind `import caffe`, in the place of BVLC's _caffe.so; private.
+"""The machinery behind `import caffe`, in place of BVLC's _caffe.so; private.
 
 Out:  the names that scripts import from `caffe._caffe`, found when they are first asked for.
 Not here: definitions.
@@ -10,10 +10,10 @@ import importlib
 import os
 from typing import Any
 
-# How long a thread spins for the others before it gives its core away. By default about a millisecond or two: then one
+# How long a thread spins for the others before it gives up its core. By default about a millisecond or two: then one
 # busy neighbour on two cores made a training step of 0.07 s take up to 3.4 s. Two processes of two threads each on two
 # cores, the same work alone and beside the other: 73 and 590 ms with 10,000 turns, 74 and 195 with 1,500, 112 and 146
-# with 500. Read once, when torch loads its OpenMP, so it stands here, where nothing has imported torch yet.
+# with 500. It is read once, when torch loads its OpenMP, so it is set here, where nothing has imported torch yet.
 os.environ.setdefault("GOMP_SPINCOUNT", "1500")
 
 _HOMES = {

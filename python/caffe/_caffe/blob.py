@@ -22,15 +22,15 @@ from .errors import NetError
 from .syncedmem import AT_PIXELS, UNINITIALIZED, SyncedMemory
 
 MAX_AXES = 32  # Caffe: kMaxBlobAxes. blob.hpp
-_changes = itertools.count(1)  # next() is one step for all threads, "+= 1" is not
+_changes = itertools.count(1)  # next() is atomic across threads, "+= 1" is not
 _shape_version = 0
 
 
 def shape_version() -> int:
-    """Return a number that differs once any blob of the process takes another shape or another memory.
+    """Return a number that changes whenever any blob of the process takes another shape or another memory.
 
-    While it stays the same, every blob has the shape it had and shares with the same blobs, so that layers which
-    were reshaped since need no reshape.
+    While it stays the same, every blob has the shape it had and shares with the same blobs, so that layers
+    reshaped since then need no reshape.
     """
     return _shape_version
 
@@ -62,10 +62,10 @@ class Blob:
         return self._shape
 
     def reshape(self, *dims: int) -> None:
-        """Change the shape; memory is kept while it is large enough, else new and zero.
+        """Change the shape; memory is kept while it is large enough, otherwise new and zero.
 
         Args:
-            *dims: lengths >= 0, one an axis; none makes a scalar.
+            *dims: lengths >= 0, one per axis; none makes a scalar.
 
         Raises:
             NetError: a negative length, or more than 32 axes. OutOfMemory: it cannot be allocated.
@@ -156,7 +156,7 @@ class Blob:
         return self._read(self._data)
 
     def write_data(self) -> torch.Tensor:
-        """Values on the compute device, to overwrite whole."""
+        """Values on the compute device, to overwrite completely."""
         return self._write(self._data)
 
     def edit_data(self) -> torch.Tensor:
@@ -164,12 +164,12 @@ class Blob:
         return self._edit(self._data)
 
     def host_data(self) -> torch.Tensor | None:
-        """Values on the host, to read, where a device computes and the host knows them, too; else None."""
+        """Values on the host, to read, where a device computes and the host has them as well; otherwise None."""
         flat = None if common.device() is common.CPU else self._data.host_values()
         return None if flat is None else flat[:self.count].view(self._shape)
 
     def load_data(self, values: torch.Tensor) -> None:
-        """Overwrite the values by a contiguous tensor of the host, of this shape, that nobody writes to any more."""
+        """Overwrite the values with a contiguous host tensor of this shape that nobody writes to any more."""
         if common.device() is common.CPU:
             self.write_data().copy_(values)
         else:
@@ -180,7 +180,7 @@ class Blob:
         return self._read(self._diff)
 
     def write_diff(self) -> torch.Tensor:
-        """Gradient on the compute device, to overwrite whole."""
+        """Gradient on the compute device, to overwrite completely."""
         return self._write(self._diff)
 
     def edit_diff(self) -> torch.Tensor:
@@ -188,15 +188,15 @@ class Blob:
         return self._edit(self._diff)
 
     def read_data_as(self, shape: tuple[int, ...]) -> torch.Tensor:
-        """Values from the first of the memory on, in another shape than the blob's, to read."""
+        """Values from the start of the memory, in a shape other than the blob's, to read."""
         return self.read_data() if shape == self._shape else self._seen_as(self._data.read(), shape)
 
     def edit_data_as(self, shape: tuple[int, ...]) -> torch.Tensor:
-        """Values from the first of the memory on, in another shape than the blob's, to read and write."""
+        """Values from the start of the memory, in a shape other than the blob's, to read and write."""
         return self.edit_data() if shape == self._shape else self._seen_as(self._data.edit(), shape)
 
     def edit_diff_as(self, shape: tuple[int, ...]) -> torch.Tensor:
-        """Gradient from the first of the memory on, in another shape than the blob's, to read and write."""
+        """Gradient from the start of the memory, in a shape other than the blob's, to read and write."""
         return self.edit_diff() if shape == self._shape else self._seen_as(self._diff.edit(), shape)
 
     def _seen_as(self, flat: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
@@ -207,12 +207,12 @@ class Blob:
         return flat[:count].view(shape)
 
     def allow_channels_last(self) -> None:
-        """Let values stand with channels last on the CPU: all layers at this blob take any strides."""
+        """Allow values to be stored channels last on the CPU: all layers at this blob take any strides."""
         self._may_be_pixels = True
         for values in (self._data, self._diff):
             values.may_be_pixels = values.head == UNINITIALIZED
 
-    # The memory may be another blob's, too (Split), whose layers take any strides while this one's do not.
+    # The memory may also be another blob's (Split), whose layers take any strides while this one's do not.
     def _read(self, memory: SyncedMemory) -> torch.Tensor:
         if memory.head == AT_PIXELS and self._may_be_pixels:
             view = memory.pixels(self._shape)
@@ -244,7 +244,7 @@ class Blob:
     # -- sharing -------------------------------------------------------------------------------
 
     def share_data(self, other: Blob) -> None:
-        """Let data be the same memory as another blob's; counts must be equal."""
+        """Make data the same memory as another blob's; counts must be equal."""
         self._check_count("share_data", other)
         if self._data is other._data:
             return
@@ -267,7 +267,7 @@ class Blob:
         _note_change()
 
     def share_diff(self, other: Blob) -> None:
-        """Let diff be the same memory as another blob's; counts must be equal."""
+        """Make diff the same memory as another blob's; counts must be equal."""
         self._check_count("share_diff", other)
         if self._diff is other._diff:
             return
@@ -277,7 +277,7 @@ class Blob:
         _note_change()
 
     def shares_data_with(self, other: Blob) -> bool:
-        """Tell whether data is the same memory as another blob's."""
+        """Return whether data is the same memory as another blob's."""
         return self._data is other._data
 
     def _check_count(self, who: str, other: Blob) -> None:
@@ -287,8 +287,8 @@ class Blob:
     # -- what a script may not do --------------------------------------------------------------
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        raise NetError(f"a Blob, as {self!r} is, cannot be pickled or copied: it is memory of a net; take its values, "
-                       "blob.data.copy(), or save the net, net.save(path)")
+        raise NetError(f"a Blob, such as {self!r}, cannot be pickled or copied: it is memory of a net; take its values "
+                       "(blob.data.copy()), or save the net, net.save(path)")
 
     def __repr__(self) -> str:
         return f"Blob{self._shape}"
@@ -296,7 +296,7 @@ class Blob:
 
 def _cannot_be_set(name: str, remedy: str) -> Callable[[Blob, Any], None]:
     def refuse(blob: Blob, value: Any) -> None:
-        raise AttributeError(f"blob.{name} cannot be set, as its memory and shape are the blob's own; write {remedy}")
+        raise AttributeError(f"blob.{name} cannot be set, as its memory and shape belong to the blob; write {remedy}")
     return refuse
 
 
@@ -307,13 +307,13 @@ for _name in ("shape", "num", "channels", "height", "width"):
 
 
 class BlobVec(list[Blob]):
-    """The parameter blobs of a layer; a list that Python layers can add to, and that takes nothing but blobs."""
+    """The parameter blobs of a layer; a list that Python layers can add to, and that accepts nothing but blobs."""
 
-    _who = "blobs"  # as a script reaches it
-    _changed: Callable[[], None] | None = None  # of a net's; then it keeps its blobs, or others in their places
+    _who = "blobs"  # how a script reaches it
+    _changed: Callable[[], None] | None = None  # set if a net owns it: blobs are then replaced, not removed
 
     def belong_to(self, who: str, changed: Callable[[], None]) -> None:
-        """Be the parameters of a built net, which scripts reach as `who`; call `changed()` when one is replaced."""
+        """Become the parameters of a built net, which scripts reach as `who`; call `changed()` when one is replaced."""
         self._who, self._changed = who, changed
 
     def add_blob(self, *dims: int) -> None:
@@ -351,14 +351,14 @@ class BlobVec(list[Blob]):
         return given
 
     def _refuse(self, *args: Any, **kwargs: Any) -> Any:
-        # DEVIATION D41: Caffe lets scripts take parameters away, and layers read where they were.
+        # DEVIATION D41: Caffe lets scripts remove parameters, and layers then read where they were.
         raise TypeError(self._what_can_be_done())
 
     def _lack(self, *args: Any, **kwargs: Any) -> Any:
         raise AttributeError(self._what_can_be_done())  # Caffe: a BlobVec has no such method
 
     def _what_can_be_done(self) -> str:
-        return (f"{self._who}: blobs can be replaced one by one, and others appended, but none taken away or moved; to "
+        return (f"{self._who}: blobs can be replaced one by one, and others appended, but none removed or moved; to "
                 f"write values: {self._who}[0].data[...] = array")
 
     __iadd__ = __imul__ = _refuse

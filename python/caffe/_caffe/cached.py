@@ -1,6 +1,6 @@
 """A value computed from a blob, and computed again only when somebody may have changed the blob.
 
-In:   a blob, and how to find the answer; on a device that takes a read by the host, which waits for all before it.
+In:   a blob, and how to find the answer; on a device that takes a read by the host, which waits for all earlier work.
 Out:  the answer.
 Not here: what is asked (layers, sgd_solver).
 Why the memory's version is enough on a device: a script's view of the host writes there unseen, but its values come to

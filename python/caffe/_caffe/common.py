@@ -2,7 +2,7 @@
 
 Out:  set_mode_cpu/gpu, set_device, device(), rng(), set_random_seed, TRAIN, TEST.
 Not here: tensors (syncedmem), layers.
-Source: BVLC common.cpp. There these are kept per thread; here per process.
+Source: BVLC common.cpp. There they are kept per thread; here per process.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ TEST = 1
 CPU = torch.device("cpu")
 
 
-# DEVIATION D1: one state for the process, where Caffe keeps one a thread.
+# DEVIATION D1: one state for the process, where Caffe keeps one per thread.
 class _State:
     device = CPU
     gpu = 0
@@ -52,7 +52,7 @@ def device() -> torch.device:
 
 
 def on_host() -> bool:
-    """Tell whether layers compute on the CPU now."""
+    """Return whether layers compute on the CPU now."""
     return _state.device is CPU
 
 
@@ -65,7 +65,7 @@ def set_mode_cpu() -> None:
 def set_mode_gpu() -> None:
     """Compute on the GPU chosen by `set_device` from now on.
 
-    Without CUDA it warns once and goes on on the CPU, so that old scripts run; with CAFFE_STRICT_GPU=1
+    Without CUDA it warns once and continues on the CPU, so that old scripts run; with CAFFE_STRICT_GPU=1
     in the environment it raises CaffeError instead.
     """
     if _have_cuda("set_mode_gpu()"):
@@ -74,7 +74,7 @@ def set_mode_gpu() -> None:
 
 
 def set_device(device_id: int) -> None:
-    """Choose the GPU with this number, from 0; same rule as `set_mode_gpu` without CUDA."""
+    """Choose the GPU with this number, from 0; without CUDA it behaves as `set_mode_gpu` does."""
     if not _have_cuda(f"set_device({device_id})"):
         return
     if not 0 <= device_id < torch.cuda.device_count():
@@ -91,11 +91,11 @@ def _have_cuda(who: str) -> bool:
         return True
     text = f"{who}: no CUDA device on this machine (or torch without CUDA)"
     if os.environ.get("CAFFE_STRICT_GPU", "0") not in ("", "0"):
-        raise CaffeError(f"{text}; unset CAFFE_STRICT_GPU to go on on the CPU")
+        raise CaffeError(f"{text}; unset CAFFE_STRICT_GPU to continue on the CPU")
     # DEVIATION D3: Caffe without CUDA ends the process here.
     if not _state.warned:
         _state.warned = True
-        warnings.warn(f"{text}; GOING ON ON THE CPU, much slower. CAFFE_STRICT_GPU=1 makes this an error.",
+        warnings.warn(f"{text}; continuing on the CPU, much slower. CAFFE_STRICT_GPU=1 makes this an error.",
                       stacklevel=3)
     return False
 
@@ -130,7 +130,7 @@ def set_precision(precision: str) -> None:
             significant digits; products are summed in float32).
 
     Raises:
-        CaffeError: another word, or bf16 where neither the CPU nor a GPU computes in it.
+        CaffeError: an unknown precision, or bf16 where neither the CPU nor a GPU computes in it.
     """
     if precision not in ("fp32", "tf32", "bf16"):
         raise CaffeError(f"set_precision: got {precision!r}, want 'fp32', 'tf32' or 'bf16'")
@@ -150,7 +150,7 @@ def on_precision_change(call: Callable[[], None]) -> None:
 
 
 def before_cuda(call: Callable[[], None]) -> None:
-    """Call a function whenever a GPU is chosen, before it is used; now as well if one is in use."""
+    """Call a function whenever a GPU is chosen, before it is used; also now if one is in use."""
     _state.before_cuda.append(call)
     if _state.device is not CPU:
         call()
@@ -174,7 +174,7 @@ def has_bf16() -> bool:
 
 
 def plans() -> bool:
-    """Tell whether TEST nets may run as plans."""
+    """Return whether TEST nets may run as plans."""
     return _state.plans
 
 
@@ -189,7 +189,7 @@ def kernels() -> bool:
 
 
 def set_kernels(flag: bool) -> None:
-    """Let layers convolve in ways of our own (default; CAFFE_KERNELS=0 in the environment: not), or by torch's alone.
+    """Let layers convolve in ways of our own (default; CAFFE_KERNELS=0 in the environment: not), or only by torch's.
 
     Either way they compute the same, up to the order of sums.
     """
@@ -197,7 +197,7 @@ def set_kernels(flag: bool) -> None:
 
 
 def graphs() -> bool:
-    """Tell whether plans may run as CUDA graphs."""
+    """Return whether plans may run as CUDA graphs."""
     return _state.graphs
 
 
@@ -246,7 +246,7 @@ def set_solver_rank(rank: int) -> None:
 
 
 def root_solver() -> bool:
-    """Tell whether this process is the first of those that train together: it logs, tests and saves."""
+    """Return whether this process is the first of those that train together: it logs, tests and saves."""
     return _state.solver_rank == 0
 
 
@@ -254,7 +254,7 @@ log.write_info_if(root_solver)  # Caffe: LOG_IF(INFO, Caffe::root_solver())
 
 
 def set_normalizer(of_all: Callable[[float], float] | None) -> None:
-    """Let losses divide by what a function of several processes makes of their own amount; None: by their own."""
+    """Let losses divide by what a function over all processes returns for their own amount; None: by their own."""
     _state.normalizer = of_all
 
 
@@ -266,5 +266,5 @@ def normalizer(amount: float, phase: int) -> float:
 
 
 def set_multiprocess(flag: bool) -> None:
-    """Say that solvers which train together are processes, not threads."""
+    """Declare that solvers which train together are processes, not threads."""
     _state.multiprocess = bool(flag)

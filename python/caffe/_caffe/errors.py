@@ -1,4 +1,4 @@
-"""Errors of the engine: what genuine Caffe answers by ending the process, this one raises.
+"""Errors of the engine: where genuine Caffe ends the process, this one raises.
 
 Out:  CaffeError and its kinds; each message says who, got, want, remedy, in Caffe's words where it has any.
 Not here: errors of user code, which pass through unchanged.
@@ -25,7 +25,7 @@ class LayerError(NetError):
 
 
 class OutOfMemory(NetError, MemoryError):
-    """A net or a blob that wants more memory than there is; raised before it is allocated where that can be told."""
+    """A net or a blob that needs more memory than there is; raised before allocating it where possible."""
 
 
 class SolverError(CaffeError):

@@ -1,12 +1,12 @@
-"""Forks (os.fork, multiprocessing's "fork"): nothing that the child needs is left behind in another thread.
+"""Forks (os.fork, multiprocessing's "fork"): nothing the child needs is left behind in another thread.
 
 In:   locks under which other threads work; a fork, by any thread.
 Out:  parent and child both compute with all their threads; no lock in the child waits for a thread of the parent.
-Not here: who reads ahead (data/prefetch) and databases (data/database), which begin anew in the child by themselves.
-Source: POSIX, fork: a child has the thread that called it alone. OpenMP 5.0, omp_pause_resource_all.
+Not here: who reads ahead (data/prefetch) and databases (data/database), which start afresh in the child by themselves.
+Source: POSIX, fork: a child has only the thread that called it. OpenMP 5.0, omp_pause_resource_all.
 
-libgomp keeps the threads it started for whoever called it, and in a child would wait for them for ever. So the thread
-that forks gives them back before; parent and child start new ones when they next compute (about 0.1 ms).
+libgomp keeps the threads it started for whoever called it, and in a child would wait for them forever. So the thread
+that forks gives them back first; parent and child start new ones when they next compute (about 0.1 ms).
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ import torch
 
 from . import log
 
-WAIT = 30.0  # seconds that a fork waits for other threads to finish what they are at
-_HARD = 2  # omp_pause_hard: threads end, too
+WAIT = 30.0  # seconds that a fork waits for other threads to finish what they are doing
+_HARD = 2  # omp_pause_hard: threads end as well
 _MAPS = Path("/proc/self/maps")
 
 _working: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -44,26 +44,26 @@ def work_lock() -> Any:
 
 
 def brief_lock() -> Any:
-    """Return a lock for a step within such work, or by itself; forks wait for it, too."""
+    """Return a lock for a step within such work, or by itself; forks wait for it as well."""
     lock = threading.RLock()
     _brief.add(lock)
     return lock
 
 
 def is_torn(lock: Any) -> bool:
-    """Return whether a fork that led to this process cut the work under a `work_lock`, having waited in vain."""
+    """Return whether a fork that led to this process cut off the work under a `work_lock`, having waited in vain."""
     return any(one is lock for one in _torn)
 
 
 def keep_for_good(thing: object) -> None:
-    """Never release an object: what that would do belongs to the parent."""
+    """Never release an object: releasing it is the parent's business."""
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
 
 
 def _before() -> None:
     global _threads_are_free
     until = time.monotonic() + WAIT
-    for lock in [*_working, *_brief, log.lock]:  # from the outside in: who holds the latter waits for none before
+    for lock in [*_working, *_brief, log.lock]:  # from the outside in: holders of later ones wait for no earlier one
         (_held if lock.acquire(timeout=max(0.0, until - time.monotonic())) else _missed).append(lock)
     _threads_are_free = all(_give_back(library) for library in _libgomps())
 
@@ -94,7 +94,7 @@ def _release() -> None:
 
 
 def _give_back(library: str) -> bool:
-    """End the threads that one libgomp keeps for this thread; return False where it cannot."""
+    """End the threads that one libgomp keeps for this thread; return False if it cannot."""
     try:
         return ctypes.CDLL(library, mode=os.RTLD_NOLOAD).omp_pause_resource_all(_HARD) == 0
     except (OSError, AttributeError):
@@ -102,7 +102,7 @@ def _give_back(library: str) -> bool:
 
 
 def _libgomps() -> set[str]:
-    """Return the paths of all loaded libgomps; Intel's and LLVM's OpenMP see to forks themselves."""
+    """Return the paths of all loaded libgomps; Intel's and LLVM's OpenMP handle forks themselves."""
     if sys.platform != "linux":
         return set()
     try:

@@ -1,4 +1,4 @@
-"""Layer: what every layer is, built in or a user's own in Python.
+"""Layer: the base of every layer, built in or a user's own in Python.
 
 In:   a LayerParameter; bottoms and tops are lists of Blob.
 Out:  the four verbs setup, reshape, forward, backward, and what the net asks of a layer.
@@ -35,14 +35,14 @@ class Layer:
     equal_num_bottom_top = False
     auto_top_blobs = False
     may_run_in_place = True  # False: it still reads its bottom when its top is written
-    any_strides: bool = False  # takes 4-D tensors whatever their strides: they may stand with channels last
-    forward_any_strides: bool = False  # forward alone does
-    # In phase TEST the tops follow from bottoms and parameters alone, their shapes from the bottoms' shapes, and
+    any_strides: bool = False  # takes 4-D tensors whatever their strides: they may be channels last
+    forward_any_strides: bool = False  # only forward does
+    # In phase TEST the tops depend on bottoms and parameters only, their shapes on the bottoms' shapes, and
     # nothing else changes: a plan may run such a layer.
     is_pure: bool = False
     hides_nan: bool = False  # a top may be finite where a bottom is not
     pointwise: bool = False  # a top's value at a row and column follows from the bottoms' values there, of any channel
-    need_backward = True  # of the net it stands in; set when that is built
+    need_backward = True  # of the net it belongs to; set when that is built
     param_str = param_str_ = ""  # of a Python layer
 
     def __init__(self, layer_param: Any) -> None:
@@ -68,7 +68,7 @@ class Layer:
         """Prepare once, after construction; shapes of bottoms are known."""
 
     def reshape(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
-        """Shape the tops (and inner buffers) for the bottoms' present shapes."""
+        """Shape the tops (and inner buffers) for the bottoms' current shapes."""
 
     def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Compute the tops' data from the bottoms' data."""
@@ -79,22 +79,22 @@ class Layer:
         self.fail("has no backward")
 
     def allow_force_backward(self, bottom_index: int) -> bool:
-        """Tell whether force_backward may ask for the gradient of this bottom."""
+        """Return whether force_backward may ask for the gradient of this bottom."""
         return True
 
-    # Caffe: layers take parameters by pointer, so a script may give the blobs other shapes; their memory counts.
+    # Caffe: layers take parameters by pointer, so a script may give the blobs other shapes; only their memory matters.
 
     def read_param(self, i: int) -> torch.Tensor:
-        """Return a parameter's values, to read, in the shape that the layer knows it in."""
+        """Return a parameter's values, to read, in the shape that the layer knows."""
         blob = self._blobs[i]
         return blob.read_data() if blob.shape == self.param_shapes[i] else self._own(Blob.read_data_as, i)
 
     def edit_param(self, i: int) -> torch.Tensor:
-        """Return a parameter's values, to read and write, in the shape that the layer knows it in."""
+        """Return a parameter's values, to read and write, in the shape that the layer knows."""
         return self._own(Blob.edit_data_as, i)
 
     def edit_param_diff(self, i: int) -> torch.Tensor:
-        """Return a parameter's gradient, to add to, in the shape that the layer knows it in."""
+        """Return a parameter's gradient, to add to, in the shape that the layer knows."""
         return self._own(Blob.edit_diff_as, i)
 
     def _own(self, view: Callable[[Blob, tuple[int, ...]], torch.Tensor], i: int) -> torch.Tensor:
@@ -106,21 +106,21 @@ class Layer:
     def plan_step(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> str:
         """Return which kind of step of a plan computes this layer in phase TEST, for bottoms of these shapes.
 
-        `layer` runs this layer's own forward; `same` hands on its bottom's values; `none` has nothing to compute, for
+        `layer` runs this layer's own forward; `same` passes on its bottom's values; `none` has nothing to compute, as
         the tops share the bottom's memory, or there are no tops. The other kinds: plan/kinds.py.
         """
         return "layer"
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         raise LayerError(f"layer '{self.name}' cannot be pickled or copied: it is part of a net; save the net, "
-                         "net.save(path), or copy the values that are wanted, layer.blobs[0].data.copy()")
+                         "net.save(path), or copy the values you want, layer.blobs[0].data.copy()")
 
     def fail(self, message: str) -> NoReturn:
         """Raise LayerError in this layer's name."""
         raise LayerError(f"layer '{self.name}' ({self.type}): {message}")
 
     def check_blobs(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
-        """Refuse a wrong number of bottoms or tops, and a top that is a bottom where that must not be.
+        """Refuse a wrong number of bottoms or tops, and a top that is a bottom where that is not allowed.
 
         Raises:
             LayerError: naming the layer, the number given and the number wanted.
@@ -162,7 +162,7 @@ class Layer:
 
 
 class LossLayer(Layer):
-    """A layer whose first top is a loss, weighed 1 by default; its second bottom takes no gradient."""
+    """A layer whose first top is a loss, with weight 1 by default; its second bottom takes no gradient."""
 
     exact_num_bottom: int | None = 2
     auto_top_blobs = True
@@ -176,11 +176,11 @@ class LossLayer(Layer):
         super().__init__(layer_param)
 
     def allow_force_backward(self, bottom_index: int) -> bool:
-        """Refuse the gradient of the labels."""
+        """Allow all gradients but that of the labels."""
         return bottom_index != 1
 
     def reshape(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
-        """Check that both bottoms hold as many items; shape the loss as a scalar."""
+        """Check that both bottoms hold equally many items; shape the loss as a scalar."""
         if bottom[0].shape[:1] != bottom[1].shape[:1]:
             self.fail(f"The data and label should have the same first dimension; got {bottom[0].shape} "
                       f"and {bottom[1].shape}")

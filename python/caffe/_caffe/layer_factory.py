@@ -3,7 +3,7 @@
 In:   `@register_layer("ReLU")` above each built-in class, or above a function that builds the layer
       (Python); a LayerParameter to build.
 Out:  create_layer, layer_type_list.
-Not here: the layers themselves (layers/, one type a file). Source: BVLC layer_factory.hpp.
+Not here: the layers themselves (layers/, one type per file). Source: BVLC layer_factory.hpp.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _registry: dict[str, Any] = {}
 
 
 def register_layer(type_name: str) -> Callable[[_Maker], _Maker]:
-    """Let a Layer subclass, or a function of a LayerParameter, serve a layer type.
+    """Make a Layer subclass, or a function of a LayerParameter, serve a layer type.
 
     Raises:
-        LayerError: the type is taken; a type is served once.
+        LayerError: the type is already registered.
     """
 
     def register(make: _Maker) -> _Maker:

@@ -2,11 +2,11 @@
 
 In:   a text and the place in Caffe's source that writes it ("solver.cpp:239").
 Out:  `I1121 10:13:33.123456  4711 solver.cpp:239] text`; Caffe's own log readers need the 4-digit date.
-Where to: standard error; after init_log files in GLOG_log_dir (else TMPDIR, else /tmp), one a severity, each
-with the lines of higher ones, too, and errors on standard error as well.
-Environment, read at every line: GLOG_minloglevel (0 info, 1 warning, 2 error, 3 fatal), GLOG_logtostderr,
-GLOG_alsologtostderr, GLOG_stderrthreshold, GLOG_log_dir. GLOG_v is for glog's verbose lines, of which there
-are none here. Where several processes train together, the first alone writes information.
+Where to: standard error; after init_log files in GLOG_log_dir (else TMPDIR, else /tmp), one per severity, each
+including the lines of higher ones; errors also go to standard error.
+Environment, read for every line: GLOG_minloglevel (0 info, 1 warning, 2 error, 3 fatal), GLOG_logtostderr,
+GLOG_alsologtostderr, GLOG_stderrthreshold, GLOG_log_dir. GLOG_v is for glog's verbose lines; there are
+none here. Where several processes train together, only the first writes information.
 Not here: progress bars, log files of the toolkit. Source: glog; BVLC _caffe.cpp, InitLog.
 """
 
@@ -32,12 +32,12 @@ class _State:
     minimum: int | None = None  # set by init_log; None: as the environment says
     to_stderr: bool | None = None
     writes_info: Callable[[], bool] = staticmethod(lambda: True)  # whether this process writes information
-    before_line: Callable[[], None] | None = None  # takes away what else stands on the screen's last line
+    before_line: Callable[[], None] | None = None  # clears whatever else is on the screen's last line
     files: dict[int, Any] = {}  # noqa: RUF012 - by severity, opened by the first line that needs one
 
 
 def init_log(level: int | None = None, stderr: bool | None = None) -> None:
-    """Start logging into files, as glog does; before it, all lines go to standard error.
+    """Start logging into files, as glog does; before that, all lines go to standard error.
 
     Args:
         level: the lowest level that is written (0 info, 1 warning, 2 error); by default GLOG_minloglevel's.
@@ -55,12 +55,12 @@ def write_info_if(condition: Callable[[], bool]) -> None:
 
 
 def before_lines(function: Callable[[], None] | None) -> None:
-    """Call `function()` before each line on standard error, or nothing any more; for progress lines."""
+    """Call `function()` before each line on standard error, None: nothing any more; for progress lines."""
     _State.before_line = function
 
 
 def enabled(level: int) -> bool:
-    """Tell whether a line of this level (0 info … 3 fatal) would be written."""
+    """Return whether a line of this level (0 info … 3 fatal) would be written."""
     if level == 0 and not _State.writes_info():
         return False
     return level >= (_State.minimum if _State.minimum is not None else _number("GLOG_minloglevel", 0))
@@ -113,13 +113,13 @@ def _write_to_file(severity: int, line: str) -> None:
             _State.files[severity] = _open_file(severity)
         if _State.files[severity] is not None:
             _State.files[severity].write(line)
-    except OSError as problem:  # a full disk must not end a training for its log
+    except OSError as problem:  # a full disk must not end a training because of its log
         _State.files[severity] = None
         sys.stderr.write(f"COULD NOT WRITE A LOG FILE: {problem}\n")
 
 
 def _open_file(severity: int) -> Any:
-    """Open <dir>/caffe.<host>.<user>.log.<SEVERITY>.<date>-<time>.<pid>, and let caffe.<SEVERITY> point at it."""
+    """Open <dir>/caffe.<host>.<user>.log.<SEVERITY>.<date>-<time>.<pid>, and make caffe.<SEVERITY> point at it."""
     folder = os.environ.get("GLOG_log_dir") or tempfile.gettempdir()
     host, now = socket.gethostname().split(".")[0], time.localtime()
     name = (f"caffe.{host}.{_user()}.log.{_SEVERITIES[severity]}.{time.strftime('%Y%m%d-%H%M%S', now)}.{os.getpid()}")
@@ -137,7 +137,7 @@ def _open_file(severity: int) -> Any:
 def _user() -> str:
     try:
         return getpass.getuser()
-    except (KeyError, OSError):  # a container's user without a name
+    except (KeyError, OSError):  # a container's user may have no name
         return "invalid-user"
 
 

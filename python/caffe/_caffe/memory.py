@@ -17,14 +17,14 @@ import torch
 from . import common
 from .errors import CaffeError, OutOfMemory
 
-LARGE = 1 << 20  # values of a blob from which it is checked by itself
+LARGE = 1 << 20  # values; blobs at least this large are checked individually
 _CGROUP = Path("/sys/fs/cgroup")
 _CGROUP_FILES = (("memory.max", "memory.current"),
                  ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"))
 
 
 def available() -> int | None:
-    """Return the bytes that may still be allocated where layers compute, or None where that is not known."""
+    """Return the bytes that may still be allocated where layers compute, or None where that is unknown."""
     limit = os.environ.get("CAFFE_MEMORY_LIMIT", "")
     if limit:
         if not limit.isdecimal():
@@ -37,7 +37,7 @@ def available() -> int | None:
 
 
 def check(shape: tuple[int, ...], count: int) -> None:
-    """Refuse a blob that cannot be allocated; data alone.
+    """Refuse a blob whose data alone cannot be allocated.
 
     Raises:
         OutOfMemory: it is larger than what is available.
@@ -58,7 +58,7 @@ def _machine() -> int | None:
 
 
 def _container() -> int | None:
-    """Return what the container's limit leaves; pages of files count as free, as the kernel drops them."""
+    """Return what the container's limit leaves; file pages count as free, as the kernel can drop them."""
     for limit, usage in _CGROUP_FILES:
         try:
             most, used = ((_CGROUP / name).read_text().strip() for name in (limit, usage))
@@ -72,7 +72,7 @@ def _container() -> int | None:
 
 
 def gigabytes(size: int) -> str:
-    """Return a number of bytes as people read it."""
+    """Return a number of bytes in readable form."""
     return f"{size / 1e9:.3g} GB" if size >= 1e8 else f"{size / 1e6:.3g} MB"
 
 

@@ -4,7 +4,7 @@ In:   a 32-bit seed, or None for the system's entropy.
 Out:  source(seed), whose `draw(out)` fills an array with the next draws.
 Not here: who takes how many draws (rng.py), distributions.
 Source: Matsumoto and Nishimura 1998. NumPy and PyTorch both have this generator, with the seeding of Boost. PyTorch's
-        is the faster one, but what it makes of a seed is no promise of its; so its draws are compared once a process.
+        is faster, but does not promise what it makes of a seed; so its draws are compared once per process.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class TorchSource:
 
 
 def source(seed: int | None) -> NumpySource | TorchSource:
-    """Return the generator of a seed, of which Caffe keeps the low 32 bits."""
+    """Return the generator for a seed; Caffe keeps its low 32 bits."""
     if seed is None:
         seed = int(np.random.SeedSequence().generate_state(1)[0])
     return (TorchSource if _torch_agrees() else NumpySource)(int(seed) & 0xFFFFFFFF)

@@ -1,7 +1,7 @@
 """Paths that scripts give.
 
 In:   a string, bytes or an os.PathLike; who wants it.
-Out:  the path as a string; TypeError, in words, for anything else.
+Out:  the path as a string; a readable TypeError for anything else.
 Not here: what is read or written there.
 """
 
@@ -17,7 +17,7 @@ def path_of(who: str, given: Any, what: str) -> str:
     Args:
         who: the function that wants it, as a script calls it.
         given: what the script gave.
-        what: what the path is of.
+        what: what the path leads to.
 
     Raises:
         TypeError: it is not a path.

@@ -2,8 +2,8 @@
 
 In:   a 32-bit seed, or None for the system's entropy.
 Out:  RNG: raw draws, uniform, Gaussian, Bernoulli numbers and shuffles. Every call takes exactly
-      as many draws from the stream as Caffe's call takes, so mixed calls stay in step.
-      Threads may share a stream: each call's draws stand together.
+      as many draws from the stream as Caffe's, so mixed calls stay in step.
+      Threads may share a stream: each call's draws stay together.
 Not here: the generator of the process (common.rng), fillers, dropout on the GPU (not repeatable).
 Source: BVLC util/math_functions.cpp and util/rng.hpp over Boost.Random 1.56 or newer.
 """
@@ -27,7 +27,7 @@ class RNG:
     """One stream of Caffe's random numbers.
 
     Args:
-        seed: any integer, of which Caffe keeps the low 32 bits; None: the system's entropy.
+        seed: any integer; Caffe keeps its low 32 bits. None: the system's entropy.
     """
 
     def __init__(self, seed: int | None = None) -> None:
@@ -46,9 +46,9 @@ class RNG:
         return self._words[self._at:self._at + n]
 
     def _draw_more(self, n: int) -> None:
-        """Draw on, until at least n draws are there to be taken."""
+        """Draw until at least n draws are there to be taken."""
         rest = self._words[self._at:]
-        start = len(rest) + len(rest) % 2  # an even place: sources fill pairs
+        start = len(rest) + len(rest) % 2  # an even position: sources fill pairs
         length = start + max(n - len(rest), _REFILL) // 2 * 2 + 2
         memory = self._memory if len(self._memory) >= length else np.empty(length, np.uint32)
         memory[start - len(rest):start] = rest
@@ -83,11 +83,11 @@ class RNG:
         low, high = np.float32(a), np.float32(b)
         if not low <= high:
             raise CaffeError(f"uniform: got min {low:g}, max {high:g}, want min <= max (a <= b)")
-        # Caffe: the upper bound moves up by one float, and Boost draws again where it is reached.
+        # Caffe: the upper bound moves up by one float, and Boost draws again when it is reached.
         bound = np.nextafter(high, np.float32(np.inf))
         with np.errstate(over="ignore", invalid="ignore"):
             width = bound - low
-        if not np.isfinite(width):  # Caffe: draws for ever
+        if not np.isfinite(width):  # Caffe: draws forever
             raise CaffeError(f"uniform: got min {low:g}, max {high:g}, want finite numbers with a finite difference")
         flat = _flat(n, out)
         done = 0
@@ -136,7 +136,7 @@ class RNG:
         if not 0 <= p <= 1:
             raise CaffeError(f"bernoulli: got p = {p}, want 0 <= p <= 1")
         flat = np.zeros(_count(n), np.uint32)
-        if p == 0:  # Caffe: Boost takes nothing from the stream then.
+        if p == 0:  # Caffe: then Boost takes nothing from the stream.
             return flat
         single = isinstance(p, np.float32)
         real = np.float32 if single else np.float64
@@ -159,7 +159,7 @@ class RNG:
                     items[i], items[j] = _copied(items[j]), _copied(items[i])
 
     def _uniform_int(self, last: int) -> int:
-        """Draw from 0 to last: Boost divides draws into equal buckets, again above them."""
+        """Draw from 0 to last: Boost divides draws into equal buckets, and draws again above them."""
         bucket, rest = divmod(_DRAW_MAX, last + 1)
         if rest == last:
             bucket += 1

@@ -4,8 +4,8 @@ In:   the number of values.
 Out:  flat tensors to read, overwrite or edit, on the device where layers compute, or on the host.
 Not here: shapes (blob). Source: BVLC syncedmem.cpp.
 The host buffer never moves, so a NumPy view taken once stays live; the device buffer may.
-On the CPU, values between layers may stand with channels last ("pixels"), which its kernels run faster on, for as
-long as nobody outside the layers has looked; whoever asks for the host tensor gets Caffe's order, from then on always.
+On the CPU, values between layers may be stored channels last ("pixels"), on which its kernels run faster, for as
+long as nobody outside the layers has looked; once somebody asks for the host tensor, they stay in Caffe's order.
 A plan may leave values out; they are computed when somebody asks.
 """
 
@@ -24,10 +24,10 @@ UNINITIALIZED, AT_HOST, AT_DEVICE, SYNCED, AT_PIXELS, LEFT_OUT = range(6)
 
 
 class Observer(Protocol):
-    """Who is told that values are about to change."""
+    """Somebody to be told before values change."""
 
     def before_change(self, memory: SyncedMemory) -> None:
-        """Do what must be done with the values as they are."""
+        """Do what must be done with the values before they change."""
 
 
 class SyncedMemory:
@@ -44,14 +44,14 @@ class SyncedMemory:
         self._views: dict[tuple[int, ...], torch.Tensor] = {}  # by shape, all on one buffer
         self._host: torch.Tensor | None = None
         self._device: torch.Tensor | None = None
-        self._upload: torch.cuda.Event | None = None  # of a copy to the device that may still run
+        self._upload: torch.cuda.Event | None = None  # of a copy to the device that may still be running
         self.version = 0  # grows whenever values may be written
-        self.lookers: set[SyncedMemory] | None = None  # takes in this memory when a script asks for its values
+        self.lookers: set[SyncedMemory] | None = None  # this memory is added when a script asks for its values
         self._fill: Callable[[], None] | None = None  # computes values that were left out
         self._observers: list[weakref.ref[Observer]] = []
         self._watchers: list[weakref.ref[np.ndarray]] = []  # views that scripts were given
         self.is_held = False  # a script has a tensor
-        self._loaded: tuple[int, torch.Tensor] | None = None  # values of the host that made this version
+        self._loaded: tuple[int, torch.Tensor] | None = None  # host values that made this version
 
     # -- who looks -----------------------------------------------------------------------------
 
@@ -69,25 +69,25 @@ class SyncedMemory:
             self.lookers.add(self)
 
     def is_watched(self) -> bool:
-        """Tell whether a script still holds a view, through which it may read and write unseen."""
+        """Return whether a script still holds a view, through which it may read and write unseen."""
         if self._watchers:
             self._watchers = [view for view in self._watchers if view() is not None]
         return self.is_held or bool(self._watchers)
 
     def leave_out(self, fill: Callable[[], None]) -> None:
-        """Hold no values until somebody asks, and then let `fill` compute them."""
+        """Hold no values until somebody asks; then `fill` computes them."""
         self._fill, self.head = fill, LEFT_OUT
 
     def is_left_out(self) -> bool:
-        """Tell whether values are still to be computed."""
+        """Return whether values are still to be computed."""
         return self.head == LEFT_OUT
 
     def add_observer(self, observer: Observer) -> None:
-        """Tell an observer, which is not kept alive, before values are written or handed out for writing."""
+        """Notify an observer, which is not kept alive, before values are written or handed out for writing."""
         self._observers.append(weakref.ref(observer))
 
     def forget_observer(self, observer: Observer) -> None:
-        """Tell an observer no more."""
+        """Stop notifying an observer."""
         self._observers = [ref for ref in self._observers if ref() not in (None, observer)]
 
     def _may_change(self) -> None:
@@ -112,16 +112,16 @@ class SyncedMemory:
         return self._host_buffer()
 
     def _await_upload(self) -> None:
-        """Whoever writes to the host buffer must not be ahead of a copy from it."""
+        """Wait for a copy from the host buffer, before anybody writes to it."""
         if self._upload is not None:
             self._upload.synchronize()
             self._upload = None
 
     def load(self, values: torch.Tensor) -> None:
-        """Overwrite the first values on the device by flat ones of the host, without waiting if those are pinned."""
+        """Overwrite the first values on the device with flat ones of the host, without waiting if those are pinned."""
         self._may_change()
         values = values.to(torch.float32)
-        if len(values) < uploads.LARGE:  # by way of the host, where they may be looked at
+        if len(values) < uploads.LARGE:  # via the host, where they may be looked at
             self._await_upload()
             self._host_buffer()[:len(values)].copy_(values)
             self.head = AT_HOST
@@ -130,7 +130,7 @@ class SyncedMemory:
             self.head, self._loaded = AT_DEVICE, (self.version, values)
 
     def host_values(self) -> torch.Tensor | None:
-        """Return flat values on the host, for reading, if some are what the device has; none are fetched."""
+        """Return flat values on the host, for reading, if they equal the device's; none are fetched."""
         if self.head in (AT_HOST, SYNCED):
             return self._host
         return self._loaded[1] if self._loaded is not None and self._loaded[0] == self.version else None
@@ -161,7 +161,7 @@ class SyncedMemory:
         return buffer
 
     def write(self) -> torch.Tensor:
-        """Return the flat tensor on the compute device to be overwritten whole; old values are not brought."""
+        """Return the flat tensor on the compute device to be overwritten completely; old values are not fetched."""
         device = common.device()
         self._may_change()
         if device is common.CPU:
@@ -172,13 +172,13 @@ class SyncedMemory:
         return buffer
 
     def pixels(self, shape: tuple[int, ...]) -> torch.Tensor | None:
-        """Return the values with channels last if that is how they stand and this their shape (N, C, H, W)."""
+        """Return the values channels last if they are stored that way and this is their shape (N, C, H, W)."""
         if self.head == AT_PIXELS and self._pixels.shape == shape:  # type: ignore[union-attr]
             return self._pixels
         return None
 
     def write_pixels(self, shape: tuple[int, ...]) -> torch.Tensor:
-        """Return a tensor (N, C, H, W) with channels last, on the CPU, to be overwritten whole."""
+        """Return a tensor (N, C, H, W) with channels last, on the CPU, to be overwritten completely."""
         view = self._views.get(shape)
         if view is None:
             if len(self._views) > 15:
@@ -191,14 +191,14 @@ class SyncedMemory:
         return view
 
     def keep_order(self) -> None:
-        """Let values stand in Caffe's order from now on."""
+        """Keep values in Caffe's order from now on."""
         self._leave_pixels()
         if self.may_be_pixels:
             self.may_be_pixels, self._pixels = False, None
             self._views.clear()
 
     def _leave_pixels(self) -> None:
-        """Bring values that stand with channels last, or were left out, into the host buffer."""
+        """Bring values that are stored channels last, or were left out, into the host buffer."""
         if self.head == LEFT_OUT:
             assert self._fill is not None
             self._fill()

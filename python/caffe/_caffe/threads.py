@@ -1,10 +1,10 @@
 """How many threads convolutions use on the CPU.
 
-In:   OMP_NUM_THREADS or MKL_NUM_THREADS where a user gave one; else the cores on which this process may run, shared
+In:   OMP_NUM_THREADS or MKL_NUM_THREADS if a user set one; else the cores on which this process may run, shared
       with the processes that torchrun started beside it.
 Out:  torch set to that number; a line that says how many and why.
 Not here: GPUs; threads that read images; how long threads wait for each other (GOMP_SPINCOUNT, in the package).
-Hyper-threads are no cores: two of one core share the units that multiply.
+Hyper-threads are not cores: two on one core share the units that multiply.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ _ROOT = Path("/")  # of proc and sys
 
 
 def choose() -> str:
-    """Compute with as many threads as fit this process from now on.
+    """Compute with as many threads as suit this process from now on.
 
     Returns:
         How many, and why: `2 threads (physical cores of this process)`.
     """
     given = [f"{name}={os.environ[name]}" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
-             if os.environ.get(name, "").strip().isdecimal() and int(os.environ[name])]  # others the libraries ignore
+             if os.environ.get(name, "").strip().isdecimal() and int(os.environ[name])]  # libraries ignore others
     if given and not _is_torchruns():
         why = ", ".join(given)  # torch has read them
     else:
@@ -39,7 +39,7 @@ def choose() -> str:
 
 
 def physical_cores() -> int:
-    """Return how many physical cores this process may use: its affinity and its cgroups' quota counted."""
+    """Return how many physical cores this process may use: taking its affinity and its cgroups' quota into account."""
     cpus = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
     core_of = _core_of_cpus()
     cores = len({core_of.get(cpu, (str(cpu),)) for cpu in cpus})
@@ -47,7 +47,7 @@ def physical_cores() -> int:
 
 
 def _core_of_cpus() -> dict[int, tuple[str, ...]]:
-    """Return socket and core of each CPU that the kernel tells them of."""
+    """Return socket and core of each CPU for which the kernel reports them."""
     found: dict[int, tuple[str, ...]] = {}
     for block in _text("proc/cpuinfo").split("\n\n"):
         facts = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in block.splitlines())}
@@ -57,7 +57,7 @@ def _core_of_cpus() -> dict[int, tuple[str, ...]]:
 
 
 def _quota() -> float:
-    """Return the processor time a second that this process's cgroups, of either version, leave it."""
+    """Return the processor time per second that this process's cgroups, of either version, leave it."""
     least = math.inf
     for line in _text("proc/self/cgroup").splitlines():
         controllers, _, path = line.partition(":")[2].partition(":")
@@ -81,9 +81,9 @@ def _processes() -> int:
 
 
 def _is_torchruns() -> bool:
-    """Tell whether torchrun itself set OMP_NUM_THREADS=1, as it does for several processes when nobody gave one.
+    """Return whether torchrun itself set OMP_NUM_THREADS=1, as it does for several processes when nobody set it.
 
-    What it was started with still stands in the kernel's list; where that cannot be read the user counts.
+    The kernel still lists the environment it was started with; if that cannot be read, the user is assumed.
     """
     if os.environ.get("OMP_NUM_THREADS") != "1" or "TORCHELASTIC_RUN_ID" not in os.environ:
         return False

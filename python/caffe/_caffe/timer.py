@@ -1,4 +1,4 @@
-"""Timer: how long something took, on the CPU or until the GPU has done it. Source: BVLC benchmark.cpp."""
+"""Timer: how long something took, on the CPU or until the GPU has finished it. Source: BVLC benchmark.cpp."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from . import common, log
 
 
 class Timer:
-    """A stopwatch: `start()`, `stop()`, then `ms`; each start begins anew."""
+    """A stopwatch: `start()`, `stop()`, then `ms`; each start begins again from 0."""
 
     def __init__(self) -> None:
         self._running = False
@@ -18,20 +18,20 @@ class Timer:
         self._elapsed: float | None = None
 
     def start(self) -> None:
-        """Begin to count, unless it runs already."""
+        """Start counting, unless it is already running."""
         if not self._running:
             self._began = _now()
             self._running = True
 
     def stop(self) -> None:
-        """Stop counting; nothing where it does not run."""
+        """Stop counting, if it is running."""
         if self._running:
             self._elapsed = _now() - self._began
             self._running = False
 
     @property
     def ms(self) -> float:
-        """Milliseconds from start to stop; stops where it still runs, 0 where it never ran."""
+        """Milliseconds from start to stop; stops it if still running; 0 if it never ran."""
         self.stop()
         if self._elapsed is None:
             log.warning("Timer has never been run before reading time.", "benchmark.cpp:63")

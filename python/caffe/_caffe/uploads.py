@@ -1,10 +1,10 @@
-"""Copies from the host to a card, on a stream of their own: an image travels while the step before it computes.
+"""Copies from the host to a card, on a stream of their own: an image is copied while the step before it computes.
 
-In:   host tensors, pinned where they are to travel without waiting; the device buffer that they are for.
+In:   host tensors, pinned if they are to be copied without waiting; the device buffer that they are for.
 Out:  the buffer filled, for what the compute stream is given from now on; an event after which the host may write.
 Not here: which side is newest (syncedmem), who reads ahead (prefetch).
 How: the copy stream fills a fresh tensor out of its own part of torch's caching allocator, so it waits for nothing; the
-compute stream waits for the copy's event and takes the values over, a copy within the card. The buffer so keeps its
+compute stream waits for the copy's event and takes the values over, a copy within the card. So the buffer keeps its
 address. `record_stream` keeps the fresh tensor's memory from the next copy until the compute stream is done with it.
 """
 
@@ -16,13 +16,13 @@ import torch
 
 from . import common
 
-LARGE = 1 << 14  # values; fewer go with what computes
+LARGE = 1 << 14  # values; fewer go on the compute stream
 
 _streams: dict[torch.device, torch.cuda.Stream] = {}
 
 
 def start(values: torch.Tensor, buffer: torch.Tensor) -> torch.cuda.Event | None:
-    """Begin to copy values of the host into a device buffer of their shape.
+    """Start copying host values into a device buffer of their shape.
 
     Returns:
         On a card an event: `values` may be overwritten after it. None elsewhere: the copy is done.
@@ -45,15 +45,15 @@ def start(values: torch.Tensor, buffer: torch.Tensor) -> torch.cuda.Event | None
 
 
 def room(shape: Sequence[int]) -> torch.Tensor:
-    """Return host memory to fill: where layers compute on a card pinned, and not used again before it was copied.
+    """Return host memory to fill; where layers compute on a card, it is pinned and not reused before it is copied.
 
-    Torch's pinned allocator keeps freed blocks, and gives one out again when the copies from it are over.
+    Torch's pinned allocator keeps freed blocks, and hands one out again once the copies from it are over.
     """
     return torch.empty(tuple(shape), dtype=torch.float32, pin_memory=on_card(common.device()))
 
 
 def on_card(device: torch.device) -> bool:
-    """Tell whether copies to this device can run beside other work."""
+    """Return whether copies to this device can run alongside other work."""
     return device.type == "cuda"
 
 

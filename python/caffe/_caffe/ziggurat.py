@@ -1,9 +1,9 @@
 """Normal and exponential numbers by the ziggurat method, with the draws and rounding of Boost.
 
-In:   an RNG, of which `peek`, `skip` and `draw` are used.
+In:   an RNG; its `peek`, `skip` and `draw` are used.
 Out:  Normal, whose `fill` makes normal float32 numbers.
 Not here: the stream of draws (rng.py).
-How:  a block of draws at once. 97 draws of 100 make a number each; at the others (the few) an attempt takes two draws
+How:  a block of draws at once. 97 draws in 100 make a number each; at the others (the few) an attempt takes two draws
       or more, so where one begins depends on those before. Each is computed as if an attempt began there; then those
       that belong to the attempt before are left out.
 Source: Marsaglia and Tsang 2000, in the form of Boost.Random >= 1.56: 128 layers for the normal,
@@ -62,14 +62,14 @@ def _exponential_layers() -> tuple[np.ndarray, np.ndarray]:
 
 _X, _Y = _normal_layers()
 _EX, _EY = _exponential_layers()
-_WIDTH = _X[:-1].astype(_F32)  # (128,) a layer's width
+_WIDTH = _X[:-1].astype(_F32)  # (128,) each layer's width
 _BASE = _Y[:-1].astype(_F32)
 _RISE = np.diff(_Y).astype(_F32)
 _EWIDTH, _EBASE, _ERISE = _EX.astype(_F32), _EY[:-1].astype(_F32), np.diff(_EY).astype(_F32)
 
 
 def _inside_below() -> np.ndarray:
-    """Return for each layer from which 24-bit mantissa on its point is not surely under the curve."""
+    """Return for each layer the 24-bit mantissa from which a point is no longer surely under the curve."""
     limit = np.empty(128, np.uint32)
     for i in range(128):
         guess = int(_X[i + 1] / float(_WIDTH[i]) * 2**24)
@@ -92,8 +92,8 @@ _NEXT_TWO = np.array([1, 2])
 class _Few(NamedTuple):
     """The draws of a block where an attempt takes more than one draw, in order."""
 
-    at: np.ndarray  # (k,) int64, places in the block
-    end: np.ndarray  # (k,) int64, the draw after the attempt; 0: not known yet, it takes an unusual number
+    at: np.ndarray  # (k,) int64, positions in the block
+    end: np.ndarray  # (k,) int64, the draw after the attempt; 0: not yet known, as it takes an unusual number
     good: np.ndarray  # (k,) bool, whether it makes a number
 
     def part(self, chosen: np.ndarray | slice) -> _Few:
@@ -102,7 +102,7 @@ class _Few(NamedTuple):
 
 
 class Normal:
-    """Makes standard normal numbers; keeps the memory for the work on a block from one to the next."""
+    """Makes standard normal numbers; keeps its working memory from one block to the next."""
 
     def __init__(self) -> None:
         self._room: dict[str, np.ndarray] = {}
@@ -118,7 +118,7 @@ class Normal:
             done += len(made)
 
     def _make(self, rng: RNG, wanted: int) -> np.ndarray:
-        """Return the numbers of one block, at least one and at most so many."""
+        """Return the numbers of one block, at least one and at most `wanted`."""
         n = min(int(1.036 * wanted + 2 * math.sqrt(wanted)) + 8, _BLOCK)  # nearly always enough draws
         words = rng.peek(n + _LONGEST)
         value, sure = self._attempts(words, n)
@@ -131,7 +131,7 @@ class Normal:
         return made
 
     def _attempts(self, words: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return for n draws the number that each makes if an attempt begins there, and whether it surely does."""
+        """Return for n draws the number that each makes if an attempt begins there, and whether it surely makes one."""
         if not self._room or n + _LONGEST > len(self._room["value"]):
             kinds = {"low": np.intp, "mantissa": np.uint32, "value": _F32, "step": _F32, "limit": np.uint32,
                      "sure": bool}
@@ -165,7 +165,7 @@ def _few_attempts(words: np.ndarray, value: np.ndarray, at: np.ndarray) -> _Few:
 
 
 def _make_slow_ones(words: np.ndarray, value: np.ndarray, few: _Few, n: int) -> tuple[_Few, int]:
-    """Make one by one the numbers that take an unusual number of draws; return all few and where the block ends."""
+    """Make one by one the numbers that take an unusual number of draws; return all the few and where the block ends."""
     for k in np.flatnonzero(few.end == 0).tolist():
         place = int(few.at[k])
         draws = iter(words[place:place + _LONGEST].tolist())
@@ -178,7 +178,7 @@ def _make_slow_ones(words: np.ndarray, value: np.ndarray, few: _Few, n: int) -> 
 
 
 def _begin(few: _Few) -> np.ndarray:
-    """Return which of the few begin an attempt: those at draws that belong to no attempt before."""
+    """Return which of the few begin an attempt: those at draws that belong to no earlier attempt."""
     at, end, _ = few
     begin = np.ones(len(at), bool)
     begin[1:] = at[1:] >= np.maximum.accumulate(end)[:-1]
@@ -192,12 +192,12 @@ def _begin(few: _Few) -> np.ndarray:
 
 
 def _chosen(value: np.ndarray, good: np.ndarray, few: _Few, n: int, wanted: int) -> tuple[np.ndarray, int]:
-    """Return the numbers of a block, at most so many, and the draw after the last.
+    """Return the numbers of a block, at most `wanted`, and the draw after the last.
 
     Args:
         value: the numbers of all attempts.
         good: whether an attempt surely makes one; used up.
-        few: the attempts of more draws than one that begin.
+        few: the attempts of more than one draw that begin.
         n: the length of the block.
         wanted: how many numbers.
     """
@@ -216,7 +216,7 @@ def _chosen(value: np.ndarray, good: np.ndarray, few: _Few, n: int, wanted: int)
 
 
 def _place(good: np.ndarray, behind: int) -> int:
-    """Return the place of the good one that has so many good ones behind it."""
+    """Return the position of the good one that has `behind` good ones after it."""
     length = 2 * behind + _LONGEST
     while True:
         start = max(0, len(good) - length)
@@ -254,7 +254,7 @@ def _usual_tails(words: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 # -- one by one ------------------------------------------------------------------------------------
 
-# By layer, as Python's numbers: a mantissa times the step is exact in double precision, so it is rounded but once.
+# By layer, as Python's numbers: a mantissa times the step is exact in double precision, so it is rounded only once.
 _STEPS, _NEXT = (_WIDTH.astype(np.float64) * 2.0**-24).tolist(), _X[1:].tolist()
 _ESTEPS, _ENEXTS = _ESTEP.astype(np.float64).tolist(), _ENEXT.tolist()
 

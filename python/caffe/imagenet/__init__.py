@@ -4,4 +4,4 @@ Made by: np.save(name, np.broadcast_to(np.float32([104.007, 116.669, 122.679])[:
 Not here: a class for it; scripts open the file.
 """
 
-# DEVIATION D37: every pixel is its channel's mean; Caffe's file is the mean picture, which has to be fetched.
+# DEVIATION D37: every pixel is its channel's mean; Caffe's file is the mean image, which has to be fetched.

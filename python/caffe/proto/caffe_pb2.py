@@ -38,5 +38,5 @@ __all__ = ["DESCRIPTOR", *MESSAGES, *ENUMS, *(value for e in ENUMS.values() for 
 
 
 def __getattr__(name: str) -> Any:
-    """Say which name is missing; also tells type checkers that names are found at run time."""
+    """Name what is missing; this also tells type checkers that names are found at run time."""
     raise AttributeError(f"Caffe's schema has no message or enum value '{name}' (caffe_pb2)")

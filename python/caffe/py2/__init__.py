@@ -2,6 +2,6 @@
 
 In:   a script of 2014 to 2018 and the modules beside it.
 Out:  it runs; sys.argv, __file__, __name__ and sys.path[0] are as under plain Python.
-Not here: guessing. What cannot be told from the text (bytes or characters, say) stays Python 3's; docs/py2.md.
-Source: the What's New pages of Python 3.0, lib2to3's fixers (by way of fissix).
+Not here: guessing. What the text does not show (bytes or characters, say) stays Python 3's; docs/py2.md.
+Source: the What's New pages of Python 3.0, lib2to3's fixers (through fissix).
 """

@@ -16,7 +16,7 @@ HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
 def main(argv: list[str]) -> int:
-    """Run argv[0] with the arguments behind it."""
+    """Run argv[0] with the arguments after it."""
     if not argv or argv[0] in ("-h", "--help"):
         print(USAGE, file=sys.stdout if argv else sys.stderr)
         return 0 if argv else 2
@@ -39,7 +39,7 @@ def main(argv: list[str]) -> int:
 
 
 def _report(error: BaseException, path: str) -> int:
-    """Say what went wrong: the script's own lines of the traceback, or one line if it never began."""
+    """Print what went wrong: the script's own lines of the traceback, or one line if it never started."""
     own = error.__traceback__
     while own is not None and own.tb_frame.f_code.co_filename != path:
         own = own.tb_next
@@ -56,7 +56,7 @@ def _report(error: BaseException, path: str) -> int:
 
 
 def _leave_ours_out(error: BaseException) -> None:
-    """Take the frames of this package, and of the import system, out of an error's traceback and its causes'."""
+    """Remove the frames of this package and of the import system from the tracebacks of an error and its causes."""
     seen: set[int] = set()
     waiting: list[BaseException | None] = [error]
     while waiting:
@@ -68,7 +68,7 @@ def _leave_ours_out(error: BaseException) -> None:
 
 
 def _without_ours(traceback: TracebackType | None) -> TracebackType | None:
-    """The frames of the user and of libraries: where division.py and the like failed, the line above them did."""
+    """Return the user's and libraries' frames: if division.py and the like failed, the line above them did."""
     steps = []
     while traceback is not None:
         steps.append(traceback)

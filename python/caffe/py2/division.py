@@ -12,7 +12,7 @@ import numpy as np
 
 
 def divisor(value: Any) -> Any:
-    """`value`, or where it is an integer or an array of integers, what floors another one divided by it."""
+    """Return `value`; for an integer or an array of integers an object that floors other integers divided by it."""
     return _Integral(value) if _is_integral(value) else value
 
 
@@ -21,7 +21,7 @@ def _is_integral(value: Any) -> bool:
 
 
 class _Integral:
-    """The right side of a `/`; the left side asks it, NumPy's by `__array_ufunc__`."""
+    """The right side of a `/`; the left side defers to it, NumPy's through `__array_ufunc__`."""
 
     def __init__(self, value: Any) -> None:
         self.value = value

@@ -1,4 +1,4 @@
-"""Modules of a Python 2 script: the ones beside it, and the ones Python 3 calls otherwise.
+"""Modules of a Python 2 script: those beside it, and those that Python 3 renamed.
 
 In:   sys.path. Out: `install()` makes `import` find both kinds; `Loader` runs one file.
 Not here: how text is converted (source.py), which names were renamed (names.py).
@@ -25,7 +25,7 @@ CAFFE = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))  #
 
 
 class Loader(machinery.SourceFileLoader):
-    """Runs a source file as Python 2 does; it leaves no .pyc, which plain Python would take for its own."""
+    """Runs a source file as Python 2 does; it leaves no .pyc, which plain Python would mistake for its own."""
 
     def get_code(self, fullname: str) -> CodeType:
         """The file's code, converted."""
@@ -38,7 +38,7 @@ class Loader(machinery.SourceFileLoader):
 
 
 class _OldNames(MetaPathFinder, AnyLoader):
-    """Makes a module of an old name from what took its place."""
+    """Makes a module with an old name from what replaced it."""
 
     def find_spec(self, fullname: str, path: Sequence[str] | None, target: Any = None) -> Any:
         return importlib.util.spec_from_loader(fullname, self) if fullname in MODULES else None
@@ -62,7 +62,7 @@ def _finder(path: str) -> machinery.FileFinder:
 
 
 def install() -> None:
-    """From now on `import` reads users' modules as Python 2 and knows the old names."""
+    """Make `import` read users' modules as Python 2 and know the old names from now on."""
     restore_attributes()
     sys.meta_path.insert(0, _OldNames())
     sys.path_hooks.insert(0, _finder)

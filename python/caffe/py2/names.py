@@ -1,4 +1,4 @@
-"""What Python 2 and the NumPy of its time called by names that are gone.
+"""Names of Python 2, and of the NumPy of its time, that no longer exist.
 
 Out:  `builtins_of_python_2`, MODULES (old module -> what it holds), `restore_attributes`.
 Not here: syntax (source.py); scipy.misc's images (scipy_misc.py).
@@ -66,7 +66,7 @@ def _open(name: Any, mode: str = "r", *args: Any, **more: Any) -> Any:
 
 
 class StringIO(io.BytesIO):
-    """StringIO.StringIO: gives back text as long as only text went in, bytes from the first bytes on."""
+    """StringIO.StringIO: returns text as long as only text went in, bytes from the first bytes on."""
 
     def __init__(self, initial: str | bytes = "") -> None:
         super().__init__(initial.encode() if isinstance(initial, str) else initial)
@@ -98,7 +98,7 @@ def _dump(value: Any, file: Any, protocol: int = 0) -> None:
 
 @functools.cache
 def builtins_of_python_2() -> dict[str, Any]:
-    """The builtins of a module of Python 2; other modules keep theirs."""
+    """The builtins of a Python 2 module; other modules keep theirs."""
     return {**vars(builtins), DIVISOR: divisor, SOURCE: _source,
             FILE: lambda path: to_code(Path(path).read_bytes(), path),
             "apply": lambda function, args=(), named=None: function(*args, **(named or {})),
@@ -111,7 +111,7 @@ def builtins_of_python_2() -> dict[str, Any]:
 
 
 def _source(code: Any) -> Any:
-    """What `exec` gets: text of Python 2 as code."""
+    """Return what `exec` gets: Python 2 text as code."""
     return to_code(code.encode(), "<string>") if isinstance(code, str) else code
 
 
@@ -143,7 +143,7 @@ def _fromstring(data: Any, dtype: Any = float, count: int = -1, sep: str = "") -
 
 _TEXT_FROMSTRING = np.fromstring
 
-# module -> names it had
+# module -> names that it used to have
 ATTRIBUTES: dict[str, dict[str, Any]] = {
     "collections": {name: getattr(collections.abc, name) for name in collections.abc.__all__},
     "inspect": {"getargspec": inspect.getfullargspec},
@@ -170,9 +170,9 @@ ATTRIBUTES: dict[str, dict[str, Any]] = {
 
 
 def restore_attributes() -> None:
-    """Give the standard modules and NumPy the names they had; what is there stays."""
+    """Restore the names that the standard modules and NumPy used to have; existing ones stay."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # NumPy warns when it is asked for some
+        warnings.simplefilter("ignore")  # NumPy warns when some of them are looked up
         for module_name, names in ATTRIBUTES.items():
             module = importlib.import_module(module_name)
             for name, value in names.items():

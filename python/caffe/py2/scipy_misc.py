@@ -19,7 +19,7 @@ INTERPOLATIONS = {"nearest": Image.Resampling.NEAREST, "lanczos": Image.Resampli
 
 def bytescale(data: Any, cmin: float | None = None, cmax: float | None = None, high: int = 255,
               low: int = 0) -> np.ndarray:
-    """uint8 as it is; anything else with [cmin, cmax] (its minimum and maximum) spread over [low, high]."""
+    """Return uint8 as it is; anything else with [cmin, cmax] (its minimum and maximum) spread over [low, high]."""
     data = np.asarray(data)
     if data.dtype == np.uint8:
         return data
@@ -32,7 +32,7 @@ def bytescale(data: Any, cmin: float | None = None, cmax: float | None = None, h
 
 def toimage(arr: Any, high: int = 255, low: int = 0, cmin: float | None = None, cmax: float | None = None,
             pal: Any = None, mode: str | None = None) -> Image.Image:
-    """A Pillow image of an array; `mode` F and I keep the values, all others are bytes."""
+    """Return a Pillow image of an array; `mode` F and I keep the values, all others are bytes."""
     arr = np.asarray(arr)
     if mode in ("F", "I"):
         return Image.fromarray(arr.astype(np.float32 if mode == "F" else np.int32))
@@ -48,7 +48,7 @@ def toimage(arr: Any, high: int = 255, low: int = 0, cmin: float | None = None, 
 
 
 def fromimage(im: Image.Image, flatten: bool = False, mode: str | None = None) -> np.ndarray:
-    """The array of a Pillow image: uint8, or float32 grey with `flatten`."""
+    """Return the array of a Pillow image: uint8, or float32 grey with `flatten`."""
     if mode is None:
         mode = ("RGBA" if "transparency" in im.info else "RGB") if im.mode == "P" else im.mode.replace("1", "L")
     im = im.convert(mode)
@@ -56,18 +56,18 @@ def fromimage(im: Image.Image, flatten: bool = False, mode: str | None = None) -
 
 
 def imread(name: Any, flatten: bool = False, mode: str | None = None) -> np.ndarray:
-    """An image file (or open binary file) as an array; palettes become RGB."""
+    """Return an image file (or open binary file) as an array; palettes become RGB."""
     with Image.open(name) as image:
         return fromimage(image, flatten, mode)
 
 
 def imsave(name: Any, arr: Any, format: str | None = None) -> None:
-    """Write an array as an image; what is not uint8 is spread over 0 to 255."""
+    """Write an array as an image; anything but uint8 is spread over 0 to 255."""
     toimage(arr).save(name, format)
 
 
 def imresize(arr: Any, size: Any, interp: str = "bilinear", mode: str | None = None) -> np.ndarray:
-    """uint8 (float32 with mode F) of another size.
+    """Return an array resized: uint8, or float32 with mode F.
 
     Args:
         arr: H x W or H x W x channels.
@@ -86,5 +86,5 @@ def imresize(arr: Any, size: Any, interp: str = "bilinear", mode: str | None = N
 
 
 def imrotate(arr: Any, angle: float, interp: str = "bilinear") -> np.ndarray:
-    """Turned by `angle` degrees against the clock, same size."""
+    """Return an array rotated by `angle` degrees anticlockwise, same size."""
     return np.array(toimage(arr).rotate(angle, INTERPOLATIONS[interp]))

@@ -1,6 +1,6 @@
-"""The text of a Python 2 module becomes code for Python 3, with the lines of that text.
+"""Turn the text of a Python 2 module into code for Python 3, with the line numbers of that text.
 
-In:   bytes of a source file. Out: a code object; SyntaxError where neither Python can read it.
+In:   bytes of a source file. Out: a code object; SyntaxError if neither Python can read it.
 Not here: names that Python 3 lacks (names.py), finding modules (loader.py).
 """
 
@@ -26,12 +26,12 @@ _ESCAPE = re.compile(r"(?<!\\)((?:\\\\)*)\\(u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8})")
 
 
 def to_code(data: bytes, path: str, in_package: bool = False) -> CodeType:
-    """Code of a module.
+    """Return the code of a module.
 
     Args:
         data: the file's bytes; Python's coding line counts.
         path: its name, for tracebacks.
-        in_package: its plain imports may mean its neighbours.
+        in_package: its plain imports may mean modules beside it.
 
     Raises:
         SyntaxError: neither Python 2 nor Python 3 can read it; with the line of the file.
@@ -60,7 +60,7 @@ def _decoded(data: bytes, path: str) -> str:
 
 
 def _is_only_python_3(node: ast.AST) -> bool:
-    """Whether Python 2 refuses it: the file is Python 3's and means what that says."""
+    """Whether Python 2 refuses it: then the file is Python 3's and is read as such."""
     if isinstance(node, ast.ImportFrom):
         return node.module == "__future__" and any(alias.name == "annotations" for alias in node.names)
     if isinstance(node, ast.arguments):
@@ -75,7 +75,7 @@ def _from_python_2(text: str, path: str, in_package: bool) -> ast.Module:
     new, lines = _fixed(text, path, in_package)
     try:
         tree = ast.parse(new, path)
-    except TabError:  # Python 2 counts a tab as up to eight blanks
+    except TabError:  # Python 2 expands a tab to up to eight blanks
         return _from_python_2(re.sub(r"^[ \t]+", lambda blank: blank[0].expandtabs(8), text, flags=re.M), path,
                               in_package)
     except SyntaxError as error:
@@ -94,7 +94,7 @@ def _tool(names: Iterable[str]) -> Any:
     from fissix.pgen2.token import STRING
 
     class Tool(RefactoringTool):
-        """Takes Unicode escapes out of ur'' first: Python 2 reads them there, Python 3's r'' does not."""
+        """First replaces Unicode escapes in ur'': Python 2 reads them there, Python 3's r'' does not."""
 
         def refactor_tree(self, tree: Any, name: str) -> Any:
             for leaf in tree.leaves():
@@ -106,7 +106,7 @@ def _tool(names: Iterable[str]) -> Any:
 
 
 def _fixed(text: str, path: str, in_package: bool) -> tuple[str, dict[int, int]]:
-    """The text in Python 3's syntax, and for each of its lines the line it comes from."""
+    """Return the text in Python 3's syntax, and for each of its lines the line it comes from."""
     tool = _tool((*FIXERS, "import") if in_package else FIXERS)
     from fissix.pgen2.parse import ParseError
     from fissix.pgen2.tokenize import TokenError
@@ -122,13 +122,13 @@ def _fixed(text: str, path: str, in_package: bool) -> tuple[str, dict[int, int]]
 
 
 def _lines_of(tree: Any) -> dict[int, int]:
-    """For each line of a tree's text, the line that its first word comes from."""
+    """Return, for each line of a tree's text, the line that its first word comes from."""
     known: dict[int, int] = {}
     line = 1
     for leaf in tree.leaves():
         line += leaf.prefix.count("\n")
         after = line + leaf.value.count("\n")
-        if leaf.lineno and leaf.value.strip():  # what a fixer put in, and an indent, has no line of its own
+        if leaf.lineno and leaf.value.strip():  # what a fixer inserted, and an indent, has no line of its own
             for i in range(line, after + 1):
                 known.setdefault(i, leaf.lineno + i - line)
         line = after

@@ -48,7 +48,7 @@ def time_net(options: SimpleNamespace) -> None:
 
 
 def _measure(net: Net, iterations: int) -> tuple[np.ndarray, np.ndarray]:
-    """Give the mean milliseconds of each layer, (layers,) forward and backward, and log them."""
+    """Return the mean milliseconds of each layer, (layers,) forward and backward, and log them."""
     count = len(net.layers)
     forward, backward = np.zeros(count), np.zeros(count)
     log.info("*** Benchmark begins ***", "caffe.cpp:371")
@@ -60,7 +60,7 @@ def _measure(net: Net, iterations: int) -> tuple[np.ndarray, np.ndarray]:
         for layer in range(count):
             forward[layer] += _milliseconds(net.forward_from_to, layer)
         middle = time.perf_counter()
-        # DEVIATION D33: Caffe also runs, and times, backward of layers that a training leaves out.
+        # DEVIATION D33: Caffe also runs, and times, backward of layers that training leaves out.
         for layer in reversed(range(count)):
             backward[layer] += _milliseconds(net.backward_from_to, layer)
         end = time.perf_counter()
@@ -92,10 +92,10 @@ def _report(net: Net, forward: np.ndarray, backward: np.ndarray, means: np.ndarr
 
 
 def print_table(net: Net, forward: np.ndarray, backward: np.ndarray) -> None:
-    """Print a row a layer: milliseconds and their share, GFLOPs forward, their share, and GFLOPs a second.
+    """Print a row per layer: milliseconds and their share, GFLOPs forward, their share, and GFLOPs per second.
 
     Args:
-        net: a net that ran.
+        net: a net that has run.
         forward: (layers,) milliseconds.
         backward: likewise.
     """

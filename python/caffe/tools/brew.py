@@ -1,8 +1,8 @@
 """`caffe train` and `caffe test`.
 
 In:   options of the tool `caffe`.
-Out:  Caffe's log lines; snapshots of a training.
-Not here: the loop of a training (_caffe.solvers.solver), signals, the progress line.
+Out:  Caffe's log lines; training snapshots.
+Not here: the training loop (_caffe.solvers.solver), signals, the progress line.
 Source: BVLC tools/caffe.cpp.
 """
 
@@ -25,15 +25,15 @@ from .signals import SignalActions
 
 
 def stages(options: SimpleNamespace) -> list[str]:
-    """Give the names in -stage."""
+    """Return the names in -stage."""
     return [name for name in options.stage.split(",") if name]
 
 
 def train(options: SimpleNamespace) -> None:
-    """Train from the beginning, from weights, or on from a snapshot.
+    """Train from the beginning, from weights, or from a snapshot.
 
     Raises:
-        ValueError: options that are missing or exclude each other. CaffeError: see caffe.get_solver.
+        ValueError: missing or mutually exclusive options. CaffeError: see caffe.get_solver.
     """
     if not options.solver:
         raise ValueError("Need a solver definition to train. (-solver solver.prototxt)")
@@ -59,13 +59,13 @@ def train(options: SimpleNamespace) -> None:
 
 
 def _choose_device(options: SimpleNamespace, param: Any) -> None:
-    """Take the device of -gpu, else of the solver where it names one."""
+    """Use the device of -gpu, otherwise the solver's if it names one."""
     if options.gpu:
         numbers = gpus.chosen(options.gpu)
         gpus.select(numbers)
         param.device_id, param.solver_mode = numbers[0], param.GPU
     elif param.HasField("solver_mode") and param.solver_mode == param.GPU:
-        # without CUDA these two warn and go on on the CPU, as they do for scripts
+        # without CUDA these two warn and continue on the CPU, as they do for scripts
         common.set_device(max(param.device_id, 0))
         common.set_mode_gpu()
         log.info(f"Using {common.device()}, as the solver says", "caffe.cpp:218")

@@ -1,4 +1,4 @@
-"""classify.py: scores of images, by a net, into a .npy file.
+"""classify.py: a net's scores of images, into a .npy file.
 
 In:   classify.py INPUT OUTPUT: an image, a folder of images, or a .npy of images (N, H, W, 3).
 Out:  (N, classes) float32.
@@ -24,7 +24,7 @@ def read_images(source: str, extension: str) -> list[np.ndarray]:
     """Read the images to classify.
 
     Raises:
-        ValueError: there are none, or an array of something else.
+        ValueError: there are none, or the array is something else.
     """
     path = Path(source)
     if path.is_dir():
@@ -42,14 +42,14 @@ def read_images(source: str, extension: str) -> list[np.ndarray]:
 
 @tool
 def main(argv: list[str]) -> int:
-    """Run classify.py; gives the exit code."""
+    """Run classify.py; return the exit code."""
     parser = argparse.ArgumentParser(prog="classify.py", description=__doc__.split("\n")[0])
     parser.add_argument("input_file", help="image, folder of images, or .npy")
     parser.add_argument("output_file", help=".npy to write")
     add_options(parser)
-    parser.add_argument("--center_only", action="store_true", help="one crop of the middle, not the mean over ten")
+    parser.add_argument("--center_only", action="store_true", help="one crop from the middle, not the mean over ten")
     parser.add_argument("--images_dim", default="256,256", help="height,width images are resized to before the crop")
-    parser.add_argument("--ext", default="jpg", help="images of a folder end in this")
+    parser.add_argument("--ext", default="jpg", help="ending of the images in a folder")
     options = parser.parse_args(argv)
     size = numbers(options.images_dim, "images_dim")
     if len(size) != 2:

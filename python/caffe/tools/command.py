@@ -1,8 +1,8 @@
-"""The tool `caffe`: train, test or time a net, or tell about the GPUs.
+"""The tool `caffe`: train, test or time a net, or describe the GPUs.
 
 In:   `caffe train|test|time|device_query` and options in the form of gflags.
 Out:  Caffe's log lines on stderr, snapshots, an exit code.
-Not here: the commands train and test (brew), time (benchmark), options' form (flags).
+Not here: the commands train and test (brew), time (benchmark), the form of options (flags).
 Source: BVLC tools/caffe.cpp.
 """
 
@@ -43,7 +43,7 @@ FLAGS = [
 
 
 def device_query(options: SimpleNamespace) -> None:
-    """Tell about the GPUs asked for (all without -gpu)."""
+    """Log the properties of the GPUs given by -gpu (default: all)."""
     log.info(f"Querying GPUs {options.gpu or 'all'}", "caffe.cpp:138")
     for number in gpus.chosen(options.gpu or "all"):
         found = torch.cuda.get_device_properties(number)
@@ -59,7 +59,7 @@ COMMANDS = {"train": brew.train, "test": brew.test, "time": benchmark.time_net, 
 
 @tool
 def main(argv: list[str]) -> int:
-    """Run `caffe COMMAND`; gives the exit code."""
+    """Run `caffe COMMAND`; return the exit code."""
     try:
         options = parse(argv, FLAGS, USAGE)
     except Help as text:

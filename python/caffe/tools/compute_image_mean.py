@@ -31,7 +31,7 @@ FLAGS = [Flag("backend", "lmdb", "the backend (lmdb, leveldb) containing the ima
 
 @tool
 def main(argv: list[str]) -> int:
-    """Run compute_image_mean; gives the exit code."""
+    """Run compute_image_mean; return the exit code."""
     try:
         options = parse(argv, FLAGS, USAGE)
     except Help as text:
@@ -46,17 +46,17 @@ def main(argv: list[str]) -> int:
         write_blob(options.words[1], mean[np.newaxis], legacy=True)
     log.info(f"Number of channels: {len(mean)}", "compute_image_mean.cpp:108")
     for channel, values in enumerate(mean):
-        # Caffe adds up in float32, value by value
+        # Caffe sums in float32, value by value
         total = np.cumsum(values, dtype=np.float32)[-1]
         log.info(f"mean_value channel [{channel}]: {total / np.float32(values.size):g}", "compute_image_mean.cpp:114")
     return 0
 
 
 def compute(path: str, backend: str = "lmdb") -> np.ndarray:
-    """Give the mean of a database's images, (C, H, W) float32, added up and divided in float32 as Caffe does.
+    """Return the mean of a database's images, (C, H, W) float32, summed and divided in float32 as Caffe does.
 
     Raises:
-        CaffeError: no such database, a record that is no image, images of several sizes.
+        CaffeError: no such database, a record that is not an image, images of several sizes.
     """
     cursor = CURSORS[backend](path)
     total: np.ndarray | None = None

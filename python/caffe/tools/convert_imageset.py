@@ -1,4 +1,4 @@
-"""convert_imageset: images that a list names, into a database of Datums for Data layers.
+"""convert_imageset: put the images of a list into a database of Datums for Data layers.
 
 In:   convert_imageset [FLAGS] ROOTFOLDER/ LISTFILE DB_NAME; each line of the list: a path, a blank, a number.
 Out:  an LMDB or LevelDB with the keys and Datums that genuine Caffe writes.
@@ -46,7 +46,7 @@ FLAGS = [
 
 @tool
 def main(argv: list[str]) -> int:
-    """Run convert_imageset; gives the exit code."""
+    """Run convert_imageset; return the exit code."""
     try:
         options = parse(argv, FLAGS, USAGE)
     except Help as text:
@@ -77,7 +77,7 @@ def main(argv: list[str]) -> int:
 
 
 def convert(root: str, lines: list[tuple[str, int]], database: DatabaseWriter, options: SimpleNamespace) -> None:
-    """Put the images of a list into a database; one that cannot be read is named, and left out, as Caffe does.
+    """Put the images of a list into a database; one that cannot be read is named and left out, as in Caffe.
 
     Raises:
         CaffeError: -check_size, and images of several sizes.
@@ -104,7 +104,7 @@ def convert(root: str, lines: list[tuple[str, int]], database: DatabaseWriter, o
 
 
 def _encoding(name: str, options: SimpleNamespace) -> str:
-    """Give the file type to store, the image's own where none is given; "" stores pixels."""
+    """Return the file type to store, the image's own if none is given; "" stores pixels."""
     if not options.encoded or options.encode_type:
         return options.encode_type if options.encoded else ""
     stem, dot, extension = name.rpartition(".")
@@ -114,10 +114,10 @@ def _encoding(name: str, options: SimpleNamespace) -> str:
 
 
 def read_datum(path: str, label: int, options: SimpleNamespace, encoding: str = "") -> Any:
-    """Read an image as a Datum: pixels, or the file itself where it is of that type and size, or encoded anew.
+    """Read an image as a Datum: pixels, or the file itself if it has that type and size, or encoded again.
 
     Args:
-        path: of the image.
+        path: that of the image.
         label: a whole number.
         options: gray, resize_height, resize_width.
         encoding: a file type such as "jpg", or "" for pixels.
@@ -131,7 +131,7 @@ def read_datum(path: str, label: int, options: SimpleNamespace, encoding: str = 
         # Caffe: `encoded` is written although it is false. io.cpp, CVMatToDatum
         return caffe_pb2.Datum(channels=image.shape[0], height=image.shape[1], width=image.shape[2],
                                data=image.tobytes(), label=label, encoded=False)
-    # Caffe: with -gray, too, a file of that type is stored as it is, in colour. io.cpp, ReadImageToDatum
+    # Caffe: even with -gray a file of that type is stored as it is, in colour. io.cpp, ReadImageToDatum
     whole = not height and not width and _is_of_type(path, encoding)
     data = Path(path).read_bytes() if whole else encode(image, encoding)
     return caffe_pb2.Datum(data=data, label=label, encoded=True)
@@ -145,12 +145,12 @@ def _is_of_type(path: str, encoding: str) -> bool:
 def _kind(encoding: str) -> str:
     kind = Image.registered_extensions().get(f".{encoding.lower()}")
     if kind is None or kind not in Image.SAVE:
-        raise CaffeError(f"-encode_type '{encoding}': no such image type can be written; png and jpg can")
+        raise CaffeError(f"-encode_type '{encoding}': this image type cannot be written; png and jpg can")
     return kind
 
 
 def encode(image: np.ndarray, encoding: str) -> bytes:
-    """Give (C, H, W) uint8, grey or blue, green, red, as an image file's bytes; JPEG at OpenCV's quality, 95."""
+    """Return (C, H, W) uint8, grey or blue, green, red, as an image file's bytes; JPEG at OpenCV's quality, 95."""
     kind = _kind(encoding)
     pixels = image[0] if len(image) == 1 else image[::-1].transpose(1, 2, 0)
     stream = io.BytesIO()

@@ -1,4 +1,4 @@
-"""detect.py: scores of windows in images, by a net, into a table.
+"""detect.py: a net's scores of windows in images, into a table.
 
 In:   detect.py INPUT OUTPUT: a .csv with the columns filename, ymin, xmin, ymax, xmax, or a .txt of images.
 Out:  a .csv, or an HDF5 file with the datasets filename, window (N, 4) and prediction (N, classes).
@@ -25,10 +25,10 @@ COORDINATES = ("ymin", "xmin", "ymax", "xmax")
 
 
 def read_windows(path: str) -> list[tuple[str, list[list[int]]]]:
-    """Give the windows of each image in a .csv.
+    """Return the windows of each image in a .csv.
 
     Raises:
-        ValueError: a column is missing, or something else than a number; no window.
+        ValueError: a column is missing, a value is not a number, or there are no windows.
     """
     with open(path, newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -44,7 +44,7 @@ def read_windows(path: str) -> list[tuple[str, list[list[int]]]]:
 
 
 def write_detections(path: str, found: list[dict[str, Any]]) -> None:
-    """Write a table; the file's name tells the format (.csv, or .h5)."""
+    """Write a table; the file name determines the format (.csv, or .h5)."""
     windows = np.array([row["window"] for row in found], np.int64).reshape(len(found), 4)
     scores = np.array([row["prediction"] for row in found], np.float32).reshape(len(found), -1)
     with atomic_write(path) as file:
@@ -53,7 +53,7 @@ def write_detections(path: str, found: list[dict[str, Any]]) -> None:
             return
         text = io.StringIO()
         table = csv.writer(text, lineterminator="\n")
-        # Caffe: the columns of scores are named class1, class2 and on, and coordinates come last
+        # Caffe: the columns of scores are named class1, class2 and so on, and coordinates come last
         table.writerow(["filename", *(f"class{i}" for i in range(scores.shape[1])), *COORDINATES])
         for row, window, values in zip(found, windows, scores, strict=True):
             table.writerow([row["filename"], *values, *window])
@@ -61,7 +61,7 @@ def write_detections(path: str, found: list[dict[str, Any]]) -> None:
 
 
 def _write_hdf5(file: Any, names: list[str], windows: np.ndarray, scores: np.ndarray) -> None:
-    # DEVIATION D34: Caffe writes a table of pandas.
+    # DEVIATION D34: Caffe writes a pandas table.
     try:
         import h5py
     except ImportError as problem:
@@ -73,13 +73,13 @@ def _write_hdf5(file: Any, names: list[str], windows: np.ndarray, scores: np.nda
 
 @tool
 def main(argv: list[str]) -> int:
-    """Run detect.py; gives the exit code."""
+    """Run detect.py; return the exit code."""
     parser = argparse.ArgumentParser(prog="detect.py", description=__doc__.split("\n")[0])
     parser.add_argument("input_file", help=".csv of windows, or .txt of images")
     parser.add_argument("output_file", help=".csv or .h5 to write")
     add_options(parser)
     parser.add_argument("--crop_mode", default="selective_search", choices=("list", "selective_search"),
-                        help="where windows are from: the .csv, or Selective Search (an external module)")
+                        help="where windows come from: the .csv, or Selective Search (an external module)")
     parser.add_argument("--context_pad", type=int, default=16, help="pixels of the input that show surroundings")
     options = parser.parse_args(argv)
     if not options.output_file.lower().endswith((".csv", ".h5", ".hdf5")):

@@ -1,10 +1,10 @@
-"""download_model_binary.py: the weights that a model's readme.md names.
+"""download_model_binary.py: download the weights that a model's readme.md names.
 
 In:   download_model_binary.py DIRNAME: a folder whose readme.md begins with front matter between two lines ---:
       caffemodel, caffemodel_url, sha1.
-Out:  the caffemodel in that folder, taken only when its sha1 is right; a cut download goes on where it was.
+Out:  the caffemodel in that folder, kept only if its sha1 is right; an interrupted download resumes where it stopped.
 Not here: reading weights.
-Source: BVLC scripts/download_model_binary.py, for behaviour; nothing is parsed but lines `key: value`.
+Source: BVLC scripts/download_model_binary.py, for behaviour; only lines `key: value` are parsed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _REQUIRED = ("caffemodel", "caffemodel_url", "sha1")
 
 
 def front_matter(readme: Path) -> dict[str, str]:
-    """Give the keys of a readme's front matter, all of Caffe's that are needed among them.
+    """Return the keys of a readme's front matter, including all that Caffe needs.
 
     Raises:
         ValueError: there is no front matter, or a key is missing or cannot be used.
@@ -45,7 +45,7 @@ def front_matter(readme: Path) -> dict[str, str]:
 
 
 def sha1_of(path: Path) -> str:
-    """Give the sha1 of a file, in hexadecimal digits."""
+    """Return the sha1 of a file, in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha1").hexdigest() if hasattr(hashlib, "file_digest") else _sha1(file)
 
@@ -58,7 +58,7 @@ def _sha1(file) -> str:  # noqa: ANN001 - Python 3.10 has no file_digest
 
 
 def download(folder: str | os.PathLike[str]) -> Path:
-    """Fetch the weights of a model's folder, unless they are there.
+    """Fetch the weights of a model's folder, unless they exist.
 
     Raises:
         ValueError: a readme that cannot be used, or a file with another sha1. OSError: it cannot be fetched.
@@ -82,7 +82,7 @@ def download(folder: str | os.PathLike[str]) -> Path:
 
 
 def _fetch(url: str, part: Path) -> None:
-    """Append what is missing of a file; a server that cannot continue begins anew."""
+    """Append what is missing of a file; if the server cannot resume, it starts over."""
     have = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
     try:
@@ -96,19 +96,19 @@ def _fetch(url: str, part: Path) -> None:
                     have += len(piece)
                     progress.update(have >> 20)
     except urllib.error.HTTPError as problem:
-        if problem.code == 416:  # nothing is missing: the checksum tells
+        if problem.code == 416:  # nothing is missing: the checksum decides
             return
         raise OSError(f"{url}: {problem}") from problem
     except (urllib.error.URLError, http.client.HTTPException) as problem:
-        raise OSError(f"{url}: {getattr(problem, 'reason', problem)}; repeat the command, it goes on where it "
-                      "was") from problem
+        raise OSError(f"{url}: {getattr(problem, 'reason', problem)}; repeat the command, it resumes where it "
+                      "stopped") from problem
     if end and have < end:
-        raise OSError(f"{url}: ended after {have} of {end} bytes; repeat the command, it goes on where it was")
+        raise OSError(f"{url}: ended after {have} of {end} bytes; repeat the command, it resumes where it stopped")
 
 
 @tool
 def main(argv: list[str]) -> int:
-    """Run download_model_binary.py; gives the exit code."""
+    """Run download_model_binary.py; return the exit code."""
     parser = argparse.ArgumentParser(prog="download_model_binary.py", description="Download trained model binary.")
     parser.add_argument("dirname", help="folder of the model, with its readme.md")
     download(parser.parse_args(argv).dirname)

@@ -1,6 +1,6 @@
 """draw_net.py: a net's prototxt as a picture.
 
-In:   draw_net.py NET.prototxt IMAGE.   Out:  a picture; the format is the file name's.
+In:   draw_net.py NET.prototxt IMAGE.   Out:  a picture; the file name determines the format.
 Not here: drawing (caffe.draw).         Source: BVLC python/draw_net.py, for behaviour.
 """
 
@@ -18,7 +18,7 @@ PHASES = {"TRAIN": TRAIN, "TEST": TEST, "ALL": None}
 
 @tool
 def main(argv: list[str]) -> int:
-    """Run draw_net.py; gives the exit code."""
+    """Run draw_net.py; return the exit code."""
     parser = argparse.ArgumentParser(prog="draw_net.py", description=__doc__.split("\n")[0])
     parser.add_argument("input_net_proto_file", help="Input network prototxt file")
     parser.add_argument("output_image_file", help="Output image file")

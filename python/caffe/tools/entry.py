@@ -1,4 +1,4 @@
-"""How every tool starts and ends: arguments in, an exit code out, one line on stderr where it goes wrong.
+"""How every tool starts and ends: arguments in, an exit code out, one line on stderr if something goes wrong.
 
 In:   the function of a tool that takes a list of arguments.
 Out:  `main(argv=None)`, which a console script can call.
@@ -18,9 +18,9 @@ TRACEBACK = "CAFFE_TRACEBACK"
 
 
 def tool(run: Callable[[list[str]], int | None]) -> Callable[..., int]:
-    """Make a tool's `main` of a function of its arguments.
+    """Make a tool's `main` from a function of its arguments.
 
-    `main(argv=None)` gives the exit code: that of the function (None counts as 0), 1 after an error, 130 after
+    `main(argv=None)` returns the exit code: that of the function (None counts as 0), 1 after an error, 130 after
     Ctrl-C. CAFFE_TRACEBACK=1 in the environment lets errors through.
     """
 
@@ -45,7 +45,7 @@ def tool(run: Callable[[list[str]], int | None]) -> Callable[..., int]:
         except (RuntimeError, ValueError, ImportError) as problem:  # CaffeError among these
             return _say(str(problem) or type(problem).__name__, 1)
         except Exception as problem:
-            return _say(f"{type(problem).__name__}: {problem} (a fault of the program; {TRACEBACK}=1 shows where)", 70)
+            return _say(f"{type(problem).__name__}: {problem} (a bug in the program; {TRACEBACK}=1 shows where)", 70)
         finally:
             warnings.formatwarning = usual
 
@@ -59,5 +59,5 @@ def _say(message: str, code: int) -> int:
 
 
 def _one_line(message: Any, *where: object, **more: object) -> str:
-    """Write a warning as its text alone."""
+    """Format a warning as its text alone."""
     return f"warning: {' '.join(str(message).split())}\n"

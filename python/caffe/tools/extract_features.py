@@ -1,7 +1,7 @@
 """extract_features: blobs of a net, item by item, into databases.
 
 In:   extract_features WEIGHTS NET BLOB[,BLOB...] DB[,DB...] NUM_MINI_BATCHES DB_TYPE [CPU|GPU] [DEVICE_ID].
-Out:  for each blob an LMDB or LevelDB: key 0000000000 and on, a Datum of floats for each item.
+Out:  for each blob an LMDB or LevelDB: keys from 0000000000 on, a Datum of floats for each item.
 Not here: nets, databases.   Source: BVLC tools/extract_features.cpp.
 """
 
@@ -34,7 +34,7 @@ equal."""
 
 @tool
 def main(argv: list[str]) -> int:
-    """Run extract_features; gives the exit code."""
+    """Run extract_features; return the exit code."""
     try:
         words = parse(argv, [], USAGE).words
     except Help as text:
@@ -48,7 +48,7 @@ def main(argv: list[str]) -> int:
         raise ValueError("the number of blob names and dataset names must be equal; got "
                          f"{len(blob_names)} and {len(paths)}")
     if len(set(paths)) < len(paths):
-        raise ValueError(f"dataset names {targets}: one stands there twice; want a name of its own for each blob")
+        raise ValueError(f"dataset names {targets}: one occurs twice; want a different name for each blob")
     if not batches.isdigit() or int(batches) < 1:
         raise ValueError(f"num_mini_batches '{batches}': want a whole number of at least 1")
     _choose_device(words[6:])
@@ -72,7 +72,7 @@ def extract(net: Net, blobs: dict[str, str], batches: int, backend: str = "lmdb"
     """Run a net over its data, and put each item of the blobs into databases.
 
     Args:
-        net: a net with data of its own.
+        net: a net with its own data.
         blobs: name of a blob by path of the database to make.
         batches: forward passes.
         backend: "lmdb" or "leveldb".
@@ -100,7 +100,7 @@ def _say(writer: DatabaseWriter, name: str) -> None:
 
 
 def datums(blob: Blob) -> Any:
-    """Give a Datum of floats for each item of a blob, with the legacy sizes, as Caffe's."""
+    """Yield a Datum of floats for each item of a blob, with the legacy sizes, as in Caffe."""
     items = blob.num
     for values in np.asarray(blob.data).reshape(items, -1):
         yield caffe_pb2.Datum(channels=blob.channels, height=blob.height, width=blob.width, float_data=values)

@@ -1,6 +1,6 @@
 """extract_seconds.py: for each line with "Iteration" in it, how long after the start it was logged.
 
-In:   extract_seconds.py LOGFILE OUTPUT.   Out:  a text file, one number a line.
+In:   extract_seconds.py LOGFILE OUTPUT.   Out:  a text file, one number per line.
 Also: the dates of glog's lines, which have a day and no year; newer glog's, with a year, are read as well.
 Not here: the other contents of a log (parse_log).
 Source: BVLC tools/extra/extract_seconds.py, for behaviour.
@@ -21,10 +21,10 @@ _STAMP = re.compile(r"[IWEF](\d{4})?(\d\d)(\d\d) (\d\d):(\d\d):(\d\d)\.(\d{1,6})
 
 
 class Clock:
-    """Gives the times of a log's lines in order; when months begin anew it is another year.
+    """Reads the times of a log's lines in order; when the months start over, it is the next year.
 
     Args:
-        year: of the first line.
+        year: that of the first line.
         source: what errors call the log.
     """
 
@@ -32,7 +32,7 @@ class Clock:
         self._year, self._source, self._month = year, source, 0
 
     def at(self, line: str) -> datetime.datetime:
-        """Give the time of a line; ValueError where it has none."""
+        """Return the time of a line; ValueError if it has none."""
         found = _STAMP.match(line.strip())
         if not found:
             raise ValueError(f"{self._source}: no date as glog writes it (I1121 10:13:33.123456) in the line: "
@@ -48,26 +48,26 @@ class Clock:
 
 
 def read_lines(path: str | os.PathLike[str]) -> list[str]:
-    """Give a log's lines, whatever bytes names in it have."""
+    """Return a log's lines, whatever bytes the names in it contain."""
     with open(path, encoding="utf-8", errors="backslashreplace") as file:
         return file.read().splitlines()
 
 
 def log_year(path: str | os.PathLike[str]) -> int:
-    """Give the year a log was written in, from its file: glog's dates have none."""
+    """Return the year a log was written in, from its file: glog's dates have none."""
     return datetime.datetime.fromtimestamp(os.stat(path).st_ctime).year
 
 
 def start_time(lines: Sequence[str], year: int, source: str) -> datetime.datetime:
-    """Give when training began; ValueError where no line says "Solving"."""
+    """Return when training began; ValueError if no line says "Solving"."""
     for line in lines:
         if "Solving" in line:
             return Clock(year, source).at(line)
-    raise ValueError(f"{source}: Start time not found: no line says \"Solving\"; want the log of a training")
+    raise ValueError(f"{source}: Start time not found: no line says \"Solving\"; want a training log")
 
 
 def extract_seconds(input_file: str, output_file: str) -> None:
-    """Write the seconds of every line with "Iteration" in it since the start, one a line."""
+    """Write the seconds of every line with "Iteration" in it since the start, one per line."""
     lines, year = read_lines(input_file), log_year(input_file)
     begin, clock = start_time(lines, year, input_file), Clock(year, input_file)
     with atomic_write(output_file) as file:
@@ -78,9 +78,9 @@ def extract_seconds(input_file: str, output_file: str) -> None:
 
 @tool
 def main(argv: list[str]) -> int:
-    """Run extract_seconds.py; gives the exit code."""
+    """Run extract_seconds.py; return the exit code."""
     parser = argparse.ArgumentParser(prog="extract_seconds.py", description="Write the seconds of each iteration line")
-    parser.add_argument("input_file", help="log of a training")
+    parser.add_argument("input_file", help="training log")
     parser.add_argument("output_file", help="text file to write")
     options = parser.parse_args(argv)
     extract_seconds(options.input_file, options.output_file)

@@ -1,8 +1,8 @@
 """Options in the form of gflags, which Caffe's compiled tools take.
 
 In:   arguments: -name value, -name=value, with one dash or two; -name and -noname for booleans; the rest are words.
-Out:  Options: one attribute a flag, and the words.
-Not here: what the flags mean. Tools that were Python before use argparse.
+Out:  Options: one attribute per flag, and the words.
+Not here: what the flags mean. Tools that were already in Python use argparse.
 Source: the documentation of gflags; caffe.cpp, convert_imageset.cpp.
 """
 
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 
-# glog's own flags, which every compiled tool has too: they go where glog's environment variables are read
+# glog's own flags, which every compiled tool also has: they are set as glog's environment variables
 _GLOG = {"logtostderr": bool, "alsologtostderr": bool, "minloglevel": int, "log_dir": str, "v": int}
 _BOOLEANS = {"1": True, "t": True, "true": True, "y": True, "yes": True,
              "0": False, "f": False, "false": False, "n": False, "no": False}
@@ -30,7 +30,7 @@ class Flag:
     help: str
 
 
-class Help(Exception):  # noqa: N818 - no error: somebody asked
+class Help(Exception):  # noqa: N818 - not an error: somebody asked
     """The user asked for help; its text is the usage."""
 
 
@@ -39,7 +39,7 @@ def parse(argv: Sequence[str], flags: Sequence[Flag], usage: str) -> SimpleNames
 
     Args:
         argv: the arguments.
-        flags: the options known.
+        flags: the known options.
         usage: the text before the list of options, for -help.
 
     Returns:
@@ -72,20 +72,20 @@ def parse(argv: Sequence[str], flags: Sequence[Flag], usage: str) -> SimpleNames
 
 
 def help_text(flags: Sequence[Flag], usage: str) -> str:
-    """Give the usage and a line for every option."""
+    """Return the usage and a line for every option."""
     lines = [f"  -{flag.name} ({flag.help}) type: {type(flag.default).__name__} default: {flag.default!r}"
              for flag in flags]
     return "\n".join([usage, "", "Options:", *lines])
 
 
 def show_help(text: Help) -> int:
-    """Print what was asked for."""
+    """Print the requested help."""
     print(text, file=sys.stdout)
     return 0
 
 
 def _value(name: str, value: str | None, rest: list[str], known: dict[str, type]) -> tuple[str, str | int | bool]:
-    """Give the flag's name (without `no`) and its value, taken from `rest` where it stands there."""
+    """Return the flag's name (without `no`) and its value, taken from `rest` if it is there."""
     if name not in known and name.startswith("no") and known.get(name[2:]) is bool and value is None:
         return name[2:], False
     if name not in known:

@@ -14,19 +14,19 @@ from .._caffe.blob import Blob
 from .._caffe.layer import Layer
 
 Blobs = Sequence[Blob]
-# these move or name values and compute none
+# these move or rename values and compute none
 _MOVERS = {"BatchReindex", "Concat", "Crop", "Data", "DummyData", "Embed", "Filter", "Flatten", "HDF5Data",
            "HDF5Output", "Im2col", "ImageData", "Input", "MemoryData", "Parameter", "Python", "Reshape", "Silence",
            "Slice", "Split", "Tile", "WindowData"}
 
 
 def flops(layer: Layer, bottom: Blobs, top: Blobs) -> int:
-    """Give the operations of one forward pass; a Python layer counts as none, what it does is not known."""
+    """Return the operations of one forward pass; a Python layer counts as none, as what it does is unknown."""
     if layer.type in _MOVERS:
         return 0
     if layer.type in _COUNTS:
         return _COUNTS[layer.type](layer, bottom, top)
-    # elementwise layers, softmax and losses: one operation a value, of the larger side
+    # elementwise layers, softmax and losses: one operation per value of the larger side
     return max(sum(blob.count for blob in bottom), sum(blob.count for blob in top))
 
 
@@ -55,7 +55,7 @@ def _inner_product(layer: Layer, bottom: Blobs, top: Blobs) -> int:
 
 
 def _recurrent(layer: Layer, bottom: Blobs, top: Blobs) -> int:
-    """Each weight once a time step and stream."""
+    """Each weight once per time step and stream."""
     return sum(2 * blob.count for blob in layer.blobs if len(blob.shape) == 2) * prod(bottom[0].shape[:2])
 
 

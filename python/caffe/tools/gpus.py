@@ -1,4 +1,4 @@
-"""Which device a tool computes on: what -gpu says, and nothing else in its place.
+"""Which device a tool computes on: the one that -gpu names, and never another instead.
 
 In:   the text of -gpu ("", "0", "0,1", "all").
 Out:  caffe set to that device.
@@ -14,7 +14,7 @@ from .._caffe.errors import CaffeError
 
 
 def chosen(text: str) -> list[int]:
-    """Give the devices that -gpu names.
+    """Return the devices that -gpu names.
 
     Raises:
         CaffeError: no CUDA here, or not these devices.
@@ -30,12 +30,12 @@ def chosen(text: str) -> list[int]:
     except ValueError:
         raise CaffeError(f"-gpu {text}: want device numbers separated by ',', or 'all'") from None
     if wrong := [number for number in numbers if not 0 <= number < count]:
-        raise CaffeError(f"-gpu {text}: device {wrong[0]} is not there; want 0 to {count - 1}")
+        raise CaffeError(f"-gpu {text}: device {wrong[0]} does not exist; want 0 to {count - 1}")
     return numbers
 
 
 def first() -> list[int]:
-    """Give GPU 0 where there is one, else none."""
+    """Return GPU 0 if there is one, otherwise none."""
     return [0] if torch.cuda.is_available() else []
 
 
@@ -60,5 +60,5 @@ def select(numbers: list[int]) -> None:
 
 
 def say_threads() -> None:
-    """Compute with the threads that fit this process, and log how many."""
+    """Compute with as many threads as suit this process, and log how many."""
     log.info(f"Convolutions with {threads.choose()}", "threads.py:1")

@@ -20,15 +20,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model_def", required=True, metavar="PROTOTXT", help="deploy net")
     parser.add_argument("--pretrained_model", required=True, metavar="CAFFEMODEL", help="its weights")
     parser.add_argument("--gpu", action="store_true", help="compute on GPU 0")
-    parser.add_argument("--mean_file", default="", help="mean image (.npy, channels x height x width, or one value a "
+    parser.add_argument("--mean_file", default="", help="mean image (.npy, channels x height x width, or one value per "
                         "channel; or a .binaryproto), in the net's order of channels")
     parser.add_argument("--input_scale", type=float, help="factor after the mean")
     parser.add_argument("--raw_scale", type=float, default=255.0, help="factor before the mean (255)")
-    parser.add_argument("--channel_swap", default="2,1,0", help="order of channels (2,1,0: BGR of RGB)")
+    parser.add_argument("--channel_swap", default="2,1,0", help="order of channels (2,1,0: RGB to BGR)")
 
 
 def keywords(options: argparse.Namespace) -> dict[str, Any]:
-    """Choose the device; give the keywords that Classifier and Detector have in common.
+    """Choose the device; return the keywords that Classifier and Detector have in common.
 
     Raises:
         ValueError: a mean or a channel order that cannot be read. CaffeError: no GPU.
@@ -48,11 +48,11 @@ def numbers(text: str, option: str) -> list[int]:
 
 
 def read_mean(path: str) -> np.ndarray:
-    """Read a mean: .npy, or BlobProto of another name; (C,) or (C, H, W)."""
+    """Read a mean: .npy, or under any other name a BlobProto; (C,) or (C, H, W)."""
     if not path.endswith(".npy"):
         mean = np.asarray(read_blob(path).array)
         return mean.reshape(mean.shape[-3:])
     try:
         return np.load(path, allow_pickle=False)
     except ValueError as problem:
-        raise ValueError(f"{path}: no mean can be read from it ({problem})") from problem
+        raise ValueError(f"{path}: cannot read a mean from it ({problem})") from problem

@@ -36,7 +36,7 @@ def parse_log(path_to_log: str | os.PathLike[str]) -> tuple[list[Row], list[Row]
         the first is logged) and the outputs by name.
 
     Raises:
-        ValueError: there is no line with "Solving" in it, or a line without a date.
+        ValueError: there is no line with "Solving" in it, or a line has no date.
     """
     path = os.fspath(path_to_log)
     lines, year = read_lines(path), log_year(path)
@@ -47,12 +47,12 @@ def parse_log(path_to_log: str | os.PathLike[str]) -> tuple[list[Row], list[Row]
         if found := _ITERATION.search(line):
             iteration = int(found[1])
         if iteration == -1:
-            continue  # only what stands after the first iteration counts
+            continue  # only what comes after the first iteration counts
         if found := _RATE.search(line):
             rate = float(found[1])
         if found := _OUTPUT.search(line):
             table, name = tables[found[1].capitalize()], found[3]
-            # outputs of one iteration make a row; those of a second test net that has the same names, another
+            # outputs of one iteration make a row; those of a second test net with the same names make another
             if not table or table[-1]["NumIters"] != iteration or name in table[-1]:
                 seconds = (clock.at(line) - begin).total_seconds()
                 table.append({"NumIters": float(iteration), "Seconds": seconds, "LearningRate": rate})
@@ -65,7 +65,7 @@ def parse_log(path_to_log: str | os.PathLike[str]) -> tuple[list[Row], list[Row]
 
 
 def write_csv(path: str | os.PathLike[str], rows: Sequence[Row], delimiter: str = ",") -> None:
-    """Write rows under a line of their names; an empty table gives an empty file."""
+    """Write rows under a line of column names; an empty table makes an empty file."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     with atomic_write(path) as file:
         for fields in [names, *[[_text(row.get(name)) for name in names] for row in rows]] if rows else []:
@@ -84,7 +84,7 @@ def _line(fields: Iterable[str], delimiter: str) -> str:
 
 @tool
 def main(argv: list[str]) -> int:
-    """Run parse_log.py; gives the exit code."""
+    """Run parse_log.py; return the exit code."""
     parser = argparse.ArgumentParser(prog="parse_log.py", description="Parse a Caffe training log into two CSV files "
                                      "containing training and testing information")
     parser.add_argument("logfile_path", help="Path to log file")

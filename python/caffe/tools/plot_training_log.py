@@ -1,7 +1,7 @@
 """plot_training_log.py: one of eight charts of training logs.
 
 In:   plot_training_log.py CHART_TYPE OUT.png LOG [LOG ...].
-Out:  a picture, one line a log.
+Out:  a picture, one line per log.
 Not here: reading logs (parse_log).
 Source: BVLC tools/extra/plot_training_log.py.example, for behaviour.
 """
@@ -23,7 +23,7 @@ _AXES = {"Iters": "NumIters", "Seconds": "Seconds"}
 
 
 def series(rows: Sequence[Row], what: str, axis: str) -> tuple[list[float], list[float]]:
-    """Give x and y of a line.
+    """Return x and y of a line.
 
     Raises:
         ValueError: no output of that kind is in the log; names those that are.
@@ -38,7 +38,7 @@ def series(rows: Sequence[Row], what: str, axis: str) -> tuple[list[float], list
 
 
 def plot_chart(chart_type: int, path_to_png: str, path_to_logs: Sequence[str]) -> None:
-    """Draw logs into a picture; the format is the file name's.
+    """Draw logs into a picture; the file name determines the format.
 
     Raises:
         ValueError: an unknown chart type, a log without these values. ImportError: matplotlib is missing.
@@ -68,14 +68,14 @@ def plot_chart(chart_type: int, path_to_png: str, path_to_logs: Sequence[str]) -
 
 @tool
 def main(argv: list[str]) -> int:
-    """Run plot_training_log.py; gives the exit code."""
+    """Run plot_training_log.py; return the exit code."""
     charts = "\n".join(f"    {i}: {chart[0]}" for i, chart in enumerate(CHARTS))
     parser = argparse.ArgumentParser(prog="plot_training_log.py", description="Draw training logs.",
                                      epilog=f"Supported chart types:\n{charts}",
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("chart_type", type=int, help="0 to 7, see below")
     parser.add_argument("path_to_png", help="picture to write")
-    parser.add_argument("path_to_log", nargs="+", help="logs of trainings")
+    parser.add_argument("path_to_log", nargs="+", help="training logs")
     options = parser.parse_args(argv)
     plot_chart(options.chart_type, options.path_to_png, options.path_to_log)
     return 0

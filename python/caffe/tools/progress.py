@@ -1,7 +1,7 @@
 """The progress line of long work on a terminal: share done, speed, time left.
 
 In:   iterations done, now and then.
-Out:  one line on stderr that is drawn over again; log lines pass above it. Nothing where stderr is no terminal.
+Out:  one line on stderr that is redrawn; log lines pass above it. Nothing if stderr is not a terminal.
 Not here: what is logged (_caffe.log, training_log).
 """
 
@@ -19,13 +19,13 @@ _PAUSE = 0.2  # seconds between two drawings
 
 
 class Progress:
-    """Shows how far work is, as a context manager.
+    """Shows how far work has got, as a context manager.
 
     Args:
         start: the iteration (image, batch) it begins at.
         end: the one it goes to.
         unit: what is counted.
-        shown: None: where stderr is a terminal.
+        shown: None: if stderr is a terminal.
     """
 
     def __init__(self, start: int, end: int, unit: str = "iter", shown: bool | None = None) -> None:
@@ -45,7 +45,7 @@ class Progress:
             log.before_lines(None)
 
     def update(self, done: int, note: str = "") -> None:
-        """Draw the line anew with a note, but not more often than an eye can follow."""
+        """Redraw the line with a note, but no more often than the eye can follow."""
         now = time.monotonic()
         if not self._shown or now - self._drawn < _PAUSE:
             return
@@ -57,13 +57,13 @@ class Progress:
         self._length = len(text)
 
     def erase(self) -> None:
-        """Take the line away, as before a log line."""
+        """Erase the line, as before a log line."""
         if self._length:
             sys.stderr.write("\r" + " " * self._length + "\r")
             self._length = 0
 
     def line(self, done: int, seconds: float, note: str = "") -> str:
-        """Give the text: share done, count, speed, note, time left at the mean speed so far."""
+        """Return the text: share done, count, speed, note, time left at the mean speed so far."""
         share = done / self.end if self.end else 1.0
         rate = (done - self.start) / seconds if seconds > 0 else 0.0
         left = clock((self.end - done) / rate) if rate > 0 else "?"
@@ -72,7 +72,7 @@ class Progress:
 
 
 def clock(seconds: float) -> str:
-    """Give a span of time as h:mm:ss, or days where it is long."""
+    """Return a span of time as h:mm:ss, or in days if it is long."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)

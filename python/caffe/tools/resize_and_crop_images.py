@@ -1,9 +1,9 @@
-"""resize_and_crop_images.py: images to squares: the shorter side resized, the middle cut out.
+"""resize_and_crop_images.py: make images square: the shorter side resized, the middle cut out.
 
 In:   --input a text file with a path on each line; --input_folder and --output_folder, put before it.
 Out:  images under the same names in the output folder.
 Not here: reading and resizing (_caffe.data.image_files).
-Source: BVLC tools/extra/resize_and_crop_images.py, for behaviour; that one runs on a cluster by MapReduce.
+Source: BVLC tools/extra/resize_and_crop_images.py, for behaviour; that one runs on a cluster with MapReduce.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def resize_crop_image(source: str, target: str, side: int = 256) -> None:
     pixels = np.ascontiguousarray(image[::-1, top:top + side, left:left + side].transpose(1, 2, 0))
     kind = Image.registered_extensions().get(os.path.splitext(target)[1].lower())
     if kind is None or kind not in Image.SAVE:
-        raise CaffeError(f"{target}: no image type that can be written by that name")
+        raise CaffeError(f"{target}: no image type of that name can be written")
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, kind, **({"quality": 95} if kind == "JPEG" else {}))
     os.makedirs(os.path.dirname(target) or ".", exist_ok=True)
@@ -49,7 +49,7 @@ def resize_crop_image(source: str, target: str, side: int = 256) -> None:
 
 @tool
 def main(argv: list[str]) -> int:
-    """Run resize_and_crop_images.py; gives the exit code: 1 where an image could not be read."""
+    """Run resize_and_crop_images.py; return the exit code: 1 if an image could not be read."""
     parser = argparse.ArgumentParser(prog="resize_and_crop_images.py", description=__doc__.split("\n")[0])
     parser.add_argument("--input", required=True, help="text file, a path on each line")
     parser.add_argument("--input_folder", default="", help="the folder that contains the images")

@@ -1,6 +1,6 @@
 """Signals as requests to a solver: Ctrl-C stops it with a snapshot, SIGHUP makes a snapshot.
 
-In:   what SIGINT and SIGHUP shall do.
+In:   what SIGINT and SIGHUP are to do.
 Out:  a function that a solver asks after each iteration (Solver.set_action_function).
 Not here: what the solver does about it.   Source: BVLC util/signal_handler.cpp.
 """
@@ -17,20 +17,20 @@ ACTIONS = {"stop": STOP, "snapshot": SNAPSHOT, "none": NONE}
 
 
 class SignalActions:
-    """What was asked for by signals and not done yet."""
+    """What signals have requested and is not yet done."""
 
     def __init__(self, sigint: str, sighup: str) -> None:
         for flag, effect in (("sigint_effect", sigint), ("sighup_effect", sighup)):
             if effect not in ACTIONS:
                 raise ValueError(f"Invalid signal effect \"{effect}\" was specified (-{flag}); want "
                                  f"{', '.join(ACTIONS)}")
-        # SIGHUP is not there on Windows.
+        # Windows has no SIGHUP.
         self._effects = {number: ACTIONS[effect] for name, effect in (("SIGINT", sigint), ("SIGHUP", sighup))
                          if (number := getattr(signal, name, None)) is not None}
         self._got: dict[int, bool] = dict.fromkeys(self._effects, False)
 
     def requested(self) -> str:
-        """Give the next thing asked for, or NONE; each signal counts once."""
+        """Return the next request, or NONE; each signal counts once."""
         for number, effect in self._effects.items():
             if self._got[number]:
                 self._got[number] = False
@@ -39,7 +39,7 @@ class SignalActions:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Take the signals within the block, and leave them as they were."""
+        """Handle the signals within the block, and restore them afterwards."""
         before = {number: signal.signal(number, self._take) for number in self._effects}
         try:
             yield

@@ -1,8 +1,8 @@
-"""summarize.py: a net's prototxt as a table, one line a layer.
+"""summarize.py: a net's prototxt as a table, one line per layer.
 
 In:   summarize.py NET.prototxt [-w WIDTH].
-Out:  name, type, window, bottoms and tops of each layer; tops that nobody takes are underlined on a terminal.
-Not here: shapes, for which a net has to be built; old forms are brought to today's first.
+Out:  name, type, window, bottoms and tops of each layer; tops that no layer takes are underlined on a terminal.
+Not here: shapes, for which a net has to be built. Old forms are first upgraded to today's.
 Source: BVLC tools/extra/summarize.py, for behaviour.
 """
 
@@ -20,7 +20,7 @@ _UNDERLINED, _PLAIN = "\x1b[4m", "\x1b[0m"
 
 
 def summarize_net(net: Any, marked: bool = False) -> list[list[str]]:
-    """Give a row of texts for each layer of a NetParameter: name, type, window, bottoms, an arrow, tops.
+    """Return a row of texts for each layer of a NetParameter: name, type, window, bottoms, an arrow, tops.
 
     Args:
         net: a NetParameter in the current form.
@@ -46,7 +46,7 @@ def _top(layer: Any, i: int, loose: bool) -> str:
 
 
 def _window(layer: Any) -> str:
-    """Give num_output, kernel, stride, pad, dilation in few letters: 64 3x3 s2 p1."""
+    """Return num_output, kernel, stride, pad, dilation in short form: 64 3x3 s2 p1."""
     if layer.type in ("Convolution", "Deconvolution"):
         return _short(layer.convolution_param, str(layer.convolution_param.num_output))
     if layer.type == "Pooling":
@@ -67,7 +67,7 @@ def _short(param: Any, first: str) -> str:
 
 
 def _sizes(param: Any, stem: str, name: str, usual: int, letter: str = "", always: bool = False) -> str:
-    """Give a size along the axes, from NAME (one number or several) or STEM_h and STEM_w; "" where it is the usual."""
+    """Return a size along the axes, from NAME (one number or several) or STEM_h and STEM_w; "" for the usual one."""
     if param.HasField(f"{stem}_h") or param.HasField(f"{stem}_w"):
         sizes = [getattr(param, f"{stem}_h"), getattr(param, f"{stem}_w")]
     else:
@@ -81,7 +81,7 @@ def _sizes(param: Any, stem: str, name: str, usual: int, letter: str = "", alway
 
 
 def print_table(table: Sequence[Sequence[str]], max_width: int) -> None:
-    """Print rows in columns as narrow as they can be and at most `max_width` wide; longer texts stick out."""
+    """Print rows in columns as narrow as possible and at most `max_width` wide; longer texts stick out."""
     widths = [min(max_width, max(len(row[i]) for row in table)) for i in range(len(table[0]))] if table else []
     for row in table:
         print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
@@ -89,7 +89,7 @@ def print_table(table: Sequence[Sequence[str]], max_width: int) -> None:
 
 @tool
 def main(argv: list[str]) -> int:
-    """Run summarize.py; gives the exit code."""
+    """Run summarize.py; return the exit code."""
     parser = argparse.ArgumentParser(prog="summarize.py", description="Concise summarization of net prototxt files")
     parser.add_argument("filename", help="filename of prototxt to summarize")
     parser.add_argument("-w", "--max-width", type=int, default=30, help="maximum field width")

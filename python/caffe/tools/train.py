@@ -1,8 +1,8 @@
-"""train.py: pycaffe's training in a process for each GPU, or in several on the CPU.
+"""train.py: pycaffe's training in one process per GPU, or in several on the CPU.
 
 In:   train.py --solver SOLVER [--snapshot STATE] [--gpus N [N ...] | --cpu COUNT] [--timing].
 Out:  what the solver saves; with --timing, each layer's milliseconds at every display.
-Not here: what the processes tell each other (_caffe.solvers.parallel), starting them (together), the
+Not here: what the processes exchange (_caffe.solvers.parallel), starting them (together), the
       tool `caffe` (command).
 Source: BVLC python/train.py, for behaviour.
 """
@@ -27,9 +27,9 @@ def train(solver_file: str, snapshot: str | None, numbers: list[int], timing: bo
 
     Args:
         solver_file: path of a solver prototxt.
-        snapshot: solver state to go on from.
+        snapshot: solver state to resume from.
         numbers: one GPU; none computes on the CPU.
-        timing: log what each layer takes.
+        timing: log the time each layer takes.
 
     Raises:
         CaffeError: see caffe.get_solver.
@@ -40,21 +40,21 @@ def train(solver_file: str, snapshot: str | None, numbers: list[int], timing: bo
         solver.restore(snapshot)
     if timing and common.root_solver():
         show_times(solver)
-    # DEVIATION D35: BVLC's steps max_iter times, also after a snapshot, and does not save what it ends with.
+    # DEVIATION D35: BVLC's steps max_iter times, even after a snapshot, and does not save the final weights.
     solver.solve()
     return solver
 
 
 def train_rank(solver_file: str, snapshot: str | None, numbers: list[int], timing: bool, uid: bytes, rank: int,
                count: int) -> None:
-    """Train to max_iter together with other processes, which run the same with other ranks.
+    """Train to max_iter together with other processes, which do the same with different ranks.
 
     Args:
         solver_file: as `train`.
         snapshot: as `train`.
         numbers: GPUs, one for each rank; none computes on the CPU.
         timing: as `train`, of rank 0.
-        uid: what NCCL.new_uid gave.
+        uid: what NCCL.new_uid returned.
         rank: number of this process, from 0.
         count: how many there are.
 
@@ -79,7 +79,7 @@ def train_rank(solver_file: str, snapshot: str | None, numbers: list[int], timin
 
 
 def show_times(solver: Solver) -> None:
-    """Let a solver log, at every display, the milliseconds of each layer and of all passes."""
+    """Make a solver log, at every display, the milliseconds of each layer and of all passes."""
     net = solver.net
     timers = {name: [Timer() for _ in net.layers] for name in ("forw", "back")}
     whole = Timer()
@@ -107,14 +107,14 @@ def show_times(solver: Solver) -> None:
 
 @tool
 def main(argv: list[str]) -> int:
-    """Run train.py; gives the exit code."""
+    """Run train.py; return the exit code."""
     parser = argparse.ArgumentParser(prog="train.py", description="Train with a solver prototxt.")
     parser.add_argument("--solver", required=True, help="Solver proto definition.")
     parser.add_argument("--snapshot", help="Solver snapshot to restore.")
     where = parser.add_mutually_exclusive_group()
-    where.add_argument("--gpus", nargs="+", metavar="N", help="List of device ids, a process for each; GPU 0 where "
+    where.add_argument("--gpus", nargs="+", metavar="N", help="List of device ids, a process for each; GPU 0 if "
                        "there is one, else the CPU.")
-    where.add_argument("--cpu", type=int, metavar="COUNT", help="Train on the CPU in so many processes.")
+    where.add_argument("--cpu", type=int, metavar="COUNT", help="Train on the CPU in this many processes.")
     parser.add_argument("--timing", action="store_true", help="Show timing info.")
     options = parser.parse_args(argv)
     if options.cpu is not None and options.cpu < 1:

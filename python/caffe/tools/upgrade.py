@@ -1,9 +1,9 @@
-"""upgrade_net_proto_text, upgrade_net_proto_binary, upgrade_solver_proto_text: old files in today's form.
+"""upgrade_net_proto_text, upgrade_net_proto_binary, upgrade_solver_proto_text: bring old files to today's form.
 
 In:   a prototxt or caffemodel of any age.
-Out:  a new file in the current form; also where nothing had to be done, as Caffe does.
+Out:  a new file in the current form; even if nothing had to be done, as in Caffe.
 Not here: the upgrade itself (_caffe.files.upgrade_proto).
-Source: BVLC tools/upgrade_net_proto_text.cpp and its two neighbours.
+Source: BVLC tools/upgrade_net_proto_text.cpp and the two tools beside it.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def _write_text(path: str, message: Any) -> None:
 
 @tool
 def net_text(argv: list[str]) -> int:
-    """Run upgrade_net_proto_text; gives the exit code. With --fix-crop, Crop layers of 2014 get their offsets."""
+    """Run upgrade_net_proto_text; return the exit code. With --fix-crop, Crop layers of 2014 get their offsets."""
     try:
         options = parse([_FIX_CROP if word in ("-fix-crop", "--fix-crop") else word for word in argv], _FLAGS, _NET)
     except Help as text:
@@ -68,7 +68,7 @@ def net_text(argv: list[str]) -> int:
 
 @tool
 def net_binary(argv: list[str]) -> int:
-    """Run upgrade_net_proto_binary; gives the exit code."""
+    """Run upgrade_net_proto_binary; return the exit code."""
     usage = _NET.replace("_text", "_binary")
     try:
         source, target = _two(parse(argv, [], usage).words, usage)
@@ -80,8 +80,8 @@ def net_binary(argv: list[str]) -> int:
     try:
         data = upgraded.SerializeToString()
     except EncodeError as problem:
-        raise ProtoError(f"{source}: it cannot be written in the current form ({problem}); it is of another Caffe, "
-                         "whose field numbers mean other things here") from problem
+        raise ProtoError(f"{source}: it cannot be written in the current form ({problem}); it is from another Caffe, "
+                         "whose field numbers have other meanings here") from problem
     with atomic_write(target) as file:
         file.write(data)
     log.info(f"Wrote upgraded NetParameter binary proto to {target}", "upgrade_net_proto_binary.cpp:41")
@@ -90,7 +90,7 @@ def net_binary(argv: list[str]) -> int:
 
 @tool
 def solver_text(argv: list[str]) -> int:
-    """Run upgrade_solver_proto_text; gives the exit code."""
+    """Run upgrade_solver_proto_text; return the exit code."""
     try:
         source, target = _two(parse(argv, [], _SOLVER).words, _SOLVER)
     except Help as text:
@@ -109,7 +109,7 @@ def _read_binary(path: str) -> Any:
     except OSError as problem:
         raise ProtoError(f"Could not open file {path} ({problem.strerror})") from problem
     if not data or looks_like_text(data[:64]):
-        what = "empty" if not data else "text; upgrade_net_proto_text is for that"
+        what = "empty" if not data else "text; use upgrade_net_proto_text for that"
         raise ProtoError(f"{path}: the file is {what}; want a caffemodel")
     if len(data) >= _LIMIT:
         raise ProtoError(f"{path}: {len(data)} bytes; a message may have 2 GB at most. Nets read the weights as they "

@@ -1,8 +1,8 @@
 """Deploy nets of torchvision's classifiers, for weights that came from there.
 
-In:   the architecture's name; the layers with their weights, which say how wide each one is.
+In:   the architecture's name; the layers with their weights, which determine each one's width.
 Out:  a NetParameter: an image of 3 x 224 x 224 in, `prob` out.
-Not here: weights' values; BVLC's AlexNet, CaffeNet and GoogLeNet, which are other nets (groups, LRN, 5 x 5).
+Not here: the weights' values; BVLC's AlexNet, CaffeNet and GoogLeNet, which are other nets (groups, LRN, 5 x 5).
 Source: the models' published definitions. Caffe's pooling rounds up: GoogLeNet's does too, the others' sizes
     come out even at 224 x 224, where their adaptive pooling does nothing; at other sizes they differ.
 """
@@ -22,11 +22,11 @@ _LEARN = [dict(lr_mult=1, decay_mult=1), dict(lr_mult=2, decay_mult=0)]
 
 
 def deploy(name: str, layers: list[LayerBlobs]) -> Any:
-    """Give the NetParameter of one of torchvision's nets.
+    """Return the NetParameter of one of torchvision's nets.
 
     Args:
         name: torchvision-vgg16, torchvision-alexnet or torchvision-googlenet.
-        layers: all its layers; num_output and kernel_size are their weights' shapes.
+        layers: all its layers; num_output and kernel_size come from the shapes of their weights.
 
     Raises:
         ProtoError: no such net.

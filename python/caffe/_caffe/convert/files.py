@@ -1,7 +1,7 @@
 """Weight files as arrays by key: NumPy's .npz and PyTorch's state dicts, read without running anything in them.
 
 In:   paths; arrays by key.
-Out:  the kind of a file, by what is in it; its arrays; new files, whole or not at all.
+Out:  the kind of a file, by its content; its arrays; new files, complete or not at all.
 Not here: what keys mean (names.py, torchvision.py); caffemodels (caffemodel.py).
 """
 
@@ -28,7 +28,7 @@ Arrays = dict[str, np.ndarray]
 
 
 def kind_of(path: Path) -> str:
-    """Tell what kind of weights a file holds, by its first bytes: CAFFEMODEL, NPZ or PTH.
+    """Return what kind of weights a file holds, by its first bytes: CAFFEMODEL, NPZ or PTH.
 
     Raises:
         ProtoError: the file cannot be opened, or is a zip archive of something else.
@@ -59,7 +59,7 @@ def _kind_of_archive(path: Path) -> str:
 
 
 def kind_to_write(path: Path) -> str:
-    """Tell what kind of file a name asks for, by its ending; ProtoError lists those known."""
+    """Return what kind of file a name asks for, by its ending; ProtoError lists those known."""
     suffix = os.path.splitext(os.fspath(path))[1].lower()
     if suffix not in SUFFIXES:
         raise ProtoError(f"{os.fspath(path)}: got the ending '{suffix}', want one of {', '.join(SUFFIXES)}")
@@ -67,7 +67,7 @@ def kind_to_write(path: Path) -> str:
 
 
 def read_npz(path: Path) -> Arrays:
-    """Read all arrays of an .npz; ProtoError where it is damaged or holds pickled objects."""
+    """Read all arrays of an .npz; ProtoError if it is damaged or holds pickled objects."""
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {key: archive[key] for key in archive.files}
@@ -80,14 +80,14 @@ def read_npz(path: Path) -> Arrays:
 def read_state_dict(path: Path) -> Arrays:
     """Read the arrays of a PyTorch file, weights only: floating point numbers become float32.
 
-    A checkpoint's `state_dict` (also model_state_dict, model) is found, `module.` of DataParallel taken off.
+    A checkpoint's `state_dict` (also model_state_dict, model) is found, the prefix `module.` of DataParallel removed.
 
     Raises:
-        ProtoError: damaged, pickled objects in it, no arrays, or an array that is sparse or quantised.
+        ProtoError: it is damaged, holds pickled objects, no arrays, or an array that is sparse or quantised.
     """
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # noqa: BLE001  torch raises nearly anything, by what the file is
+    except Exception as error:  # noqa: BLE001  torch raises nearly anything, depending on the file
         raise ProtoError(_unreadable(os.fspath(path), error)) from error
     for key in _NESTED:
         if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
@@ -132,5 +132,5 @@ def _unreadable(path: str, error: Exception) -> str:
 def _describe(found: Any) -> str:
     if isinstance(found, Mapping):
         other = [f"'{k}' ({type(v).__name__})" for k, v in found.items() if not isinstance(v, torch.Tensor)]
-        return f"entries that are no arrays: {', '.join(other[:4])}" if other else "nothing"
+        return f"entries that are not arrays: {', '.join(other[:4])}" if other else "nothing"
     return f"one {type(found).__name__}"

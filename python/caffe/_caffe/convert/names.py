@@ -1,4 +1,4 @@
-"""Weights whose keys are the layers' names: Caffe's blobs numbered, or called as other frameworks call them.
+"""Weights whose keys are the layers' names: Caffe's blobs by number, or named as other frameworks name them.
 
 In:   layers with blobs; arrays by key.
 Out:  arrays by key; layers with blobs.
@@ -28,7 +28,7 @@ FCNS = {  # published with these names
     "FCN-16s": (*_TRUNK, "upscore2", "score_pool4", "upscore16"),
     "FCN-8s": (*_TRUNK, "upscore2", "score_pool4", "upscore_pool4", "score_pool3", "upscore8"),
 }
-_FIXED = {"scale_pool4": 0.01, "scale_pool3": 0.0001}  # at once: code in PyTorch and Chainer, layers in Caffe
+_FIXED = {"scale_pool4": 0.01, "scale_pool3": 0.0001}  # at-once nets: code in PyTorch and Chainer, layers in Caffe
 
 
 @dataclass(frozen=True)
@@ -38,15 +38,15 @@ class Naming:
     name: str
     kind: str
     separator: str
-    words: tuple[str, ...]  # of blob 0, 1; of others, and of layers that are not weights and bias, the number
+    words: tuple[str, ...]  # for blobs 0, 1; others, and layers that are not weights and bias, have the number
 
     def matches(self, keys: Iterable[str]) -> bool:
-        """Tell whether all keys are of this form."""
+        """Return whether all keys are of this form."""
         keys = [key for key in keys if key != LAYERS]
         return bool(keys) and all(self._index(key) is not None for key in keys)
 
     def read(self, arrays: Arrays) -> list[LayerBlobs]:
-        """Give the layers, in the order of the file.
+        """Return the layers, in the order of the file.
 
         Raises:
             ProtoError: keys of another form, a blob without those before it, or one of the published
@@ -68,7 +68,7 @@ class Naming:
                 for name, found in blobs.items()]
 
     def write(self, layers: list[LayerBlobs]) -> Arrays:
-        """Give the arrays by key; ProtoError where two layers with blobs have one name."""
+        """Return the arrays by key; ProtoError if two layers with blobs have the same name."""
         arrays: Arrays = {}
         for layer in layers:
             for i, array in enumerate(modern_arrays(layer)):
@@ -100,13 +100,13 @@ NAMINGS = (
 
 
 def as_blob(array: np.ndarray) -> BlobArray:
-    """Give an array as a blob of a file, float32."""
+    """Return an array as a blob of a file, float32."""
     array = np.ascontiguousarray(array, np.float32)
     return BlobArray(array.shape, False, array.reshape(-1))
 
 
 def modern_arrays(layer: LayerBlobs) -> list[np.ndarray]:
-    """Give a layer's blobs in today's shapes: a file of 2014 has a bias as 1 x 1 x 1 x N."""
+    """Return a layer's blobs in today's shapes: a file from 2014 has a bias as 1 x 1 x 1 x N."""
     return [blob.data.reshape(_modern_shape(layer.type, i, blob)) for i, blob in enumerate(layer.blobs)]
 
 
@@ -117,7 +117,7 @@ def without_fixed_scales(layers: list[LayerBlobs]) -> list[LayerBlobs]:
 
 
 def fcn_variant(names: Iterable[str]) -> str:
-    """Name the published FCN of VGG16 that has these layers and no other kind of layer, or give ''."""
+    """Return the name of the published FCN of VGG16 that has these layers and no other kind of layer, or ''."""
     names = set(names) - set(_FIXED)
     if "score_fr" not in names or not names <= {name for layers in FCNS.values() for name in layers}:
         return ""
@@ -141,7 +141,7 @@ def _modern_shape(layer_type: str, i: int, blob: BlobArray) -> tuple[int, ...]:
 
 def _table(table: np.ndarray) -> dict[str, str]:
     if table.ndim != 2 or table.shape[1:] != (2,) or table.dtype.kind != "U":
-        raise ProtoError(f"key '{LAYERS}' has shape {table.shape} of {table.dtype}, want a row (name, type) a layer")
+        raise ProtoError(f"key '{LAYERS}' has shape {table.shape} of {table.dtype}, want a row (name, type) per layer")
     return {str(name): str(layer_type) for name, layer_type in table}
 
 
@@ -158,7 +158,7 @@ def _check_whole(blobs: dict[str, dict[int, np.ndarray]], naming: Naming) -> Non
 
 
 def _fcn_types(blobs: dict[str, dict[int, np.ndarray]], naming: Naming) -> dict[str, str]:
-    """Types of a published FCN's layers, whose keys must all be there; nothing for another net."""
+    """Types of a published FCN's layers, whose keys must all be there; empty for another net."""
     variant = fcn_variant(blobs)
     if not variant:
         return {}

@@ -1,7 +1,7 @@
-"""Converted weights into a net: checked layer by layer, then saved as Caffe saves.
+"""Put converted weights into a net, checked layer by layer, then save it as Caffe does.
 
 In:   layers with blobs; a prototxt, or the name of torchvision's net they come from.
-Out:  a caffemodel, whole or not at all; torchvision's deploy net as a prototxt.
+Out:  a caffemodel, complete or not at all; torchvision's deploy net as a prototxt.
 Not here: where the layers come from (names.py, torchvision.py).
 """
 
@@ -31,14 +31,14 @@ def write_caffemodel(target: Path, layers: list[LayerBlobs], net: Path | None, m
     Args:
         target: the caffemodel.
         layers: with their blobs.
-        net: prototxt of the net they are for; the file is then as Caffe saves that net, else (and where
+        net: prototxt of the net they are for; the file is then as Caffe saves that net, otherwise (if
             `made_for` is None) it has names, types and blobs only, which is what Caffe reads of it.
-        made_for: the torchvision net that `layers` are of, or None.
-        mean: what its images are to be subtracted, or None.
+        made_for: the torchvision net that `layers` belong to, or None.
+        mean: to be subtracted from its images, or None.
         prototxt: its deploy net, or None: beside `target`.
 
     Returns:
-        What a user should know, a line each.
+        What a user should know, one line each.
 
     Raises:
         NetError: the weights do not fit the net: every fault is named, nothing is written.
@@ -57,7 +57,7 @@ def write_caffemodel(target: Path, layers: list[LayerBlobs], net: Path | None, m
     if os.path.exists(place):
         with open(place, "rb") as file:
             if file.read() != text:
-                raise ProtoError(f"{place}: is there and says something else; name another with --prototxt")
+                raise ProtoError(f"{place} exists and says something else; name another with --prototxt")
     notes = _fill_and_save(target, param, layers, made_for)
     with atomic_write(place) as file:
         file.write(text)
@@ -65,7 +65,7 @@ def write_caffemodel(target: Path, layers: list[LayerBlobs], net: Path | None, m
 
 
 def _fill_and_save(target: Path, param: Any, layers: list[LayerBlobs], what: str) -> list[str]:
-    """Build the net, put the weights in and save it as Caffe does; nothing is written where they do not fit."""
+    """Build the net, put the weights in and save it as Caffe does; nothing is written if they do not fit."""
     net = Net.from_param(param, TEST)
     given = {layer.name: modern_arrays(layer) for layer in layers if layer.blobs}
     faults, kept = [], []
@@ -90,5 +90,5 @@ def _fill_and_save(target: Path, param: Any, layers: list[LayerBlobs], what: str
 
 
 def numbers(values: Iterable[float] | None) -> str:
-    """Give numbers as text, as 104.007, 116.669, 122.679."""
+    """Return numbers as text, such as 104.007, 116.669, 122.679."""
     return ", ".join(f"{value:.6g}" for value in values or ())

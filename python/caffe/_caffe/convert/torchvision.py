@@ -1,13 +1,13 @@
-"""torchvision's classifiers and Caffe's form of them: names, what the first layer sees, batch normalisation.
+"""torchvision's classifiers and Caffe's form of them: names, the first layer's input, batch normalisation.
 
 In:   a state dict of torchvision's VGG16, AlexNet or GoogLeNet; or layers of Caffe with their blobs.
 Out:  the other one, with equal scores.
 Not here: files (files.py), prototxts of these nets (deploy.py).
-Source: the models' published definitions, for names of keys; Caffe pads with 0 after the mean is gone.
+Source: the models' published definitions, for names of keys; Caffe pads with 0 after the mean is subtracted.
 
 torchvision feeds RGB as (x / 255 - mean) / std, Caffe BGR as x - mean, x in 0 ... 255. Order and scale go into
 the first layer's weights. With the mean 255 * (torchvision's mean) nothing else changes, and borders are
-equal too, because there both pad with the mean's colour. Another mean goes into the first layer's bias, which is
+equal too, because there both pad with the mean's colour. Any other mean goes into the first layer's bias, which is
 exact wherever that layer's window lies inside the image.
 """
 
@@ -58,10 +58,10 @@ class Architecture:
     modules: dict[str, str]  # by Caffe's layer name
     images: str = "imagenet"
     normalised: bool = False  # convolutions are followed by BatchNorm and have no bias
-    ignored: tuple[str, ...] = ()  # keys that start so serve training only
+    ignored: tuple[str, ...] = ()  # keys that start this way serve training only
 
     def matches(self, keys: Iterable[str]) -> bool:
-        """Tell whether these are the keys of this net, some of which may be missing."""
+        """Return whether these are the keys of this net, some of which may be missing."""
         keys = set(keys)
         there = [key for key in self.keys() if key in keys]
         return 2 * len(there) > len(self.keys()) and not self._unknown(keys)
@@ -71,7 +71,7 @@ class Architecture:
         return [f"{module}.{word}" for layer, module in self.modules.items() for word in self._words(layer)]
 
     def read(self, arrays: Arrays, images: Images, mean_bgr: tuple[float, ...]) -> list[LayerBlobs]:
-        """Give Caffe's layers, for BGR images of which `mean_bgr` has been subtracted.
+        """Return Caffe's layers, for BGR images from which `mean_bgr` has been subtracted.
 
         Raises:
             ProtoError: keys missing or unknown, shapes that do not fit each other, numbers not finite.
@@ -94,10 +94,10 @@ class Architecture:
         return layers
 
     def write(self, layers: list[LayerBlobs], images: Images, mean_bgr: tuple[float, ...]) -> Arrays:
-        """Give the state dict for torchvision's net, of layers fed with BGR images less `mean_bgr`.
+        """Return the state dict for torchvision's net, from layers fed with BGR images less `mean_bgr`.
 
         Raises:
-            ProtoError: layers missing or of other parameters.
+            ProtoError: layers missing or with other parameters.
         """
         there = {layer.name: modern_arrays(layer) for layer in layers if layer.blobs}
         missing = [name for name in self.modules if len(there.get(name, ())) != 2]
@@ -163,7 +163,7 @@ def _check(net: str, module: str, arrays: list[np.ndarray]) -> None:
                          "axes, and one number for each output in the others")
     if not all(np.isfinite(array).all() for array in arrays):
         raise ProtoError(f"{net}: '{module}' has numbers that are nan or infinite; want a file that was trained "
-                         "whole (some published ones hold a classifier's features only)")
+                         "completely (some published ones hold a classifier's features only)")
 
 
 def _numbered(prefix: str, names: Iterable[str], places: Iterable[int]) -> dict[str, str]:

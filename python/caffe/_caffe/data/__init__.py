@@ -1,4 +1,4 @@
-"""Data on their way into nets: databases, images, lists, transformations, reading ahead.
+"""Data on its way into nets: databases, images, lists, transformations, reading ahead.
 
 Not here: the data layers (layers).
 """

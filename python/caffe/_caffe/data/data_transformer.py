@@ -1,4 +1,4 @@
-"""DataTransformer: an image on its way into a blob: cropped, mirrored, less its mean, scaled.
+"""DataTransformer: an image on its way into a blob: cropped, mirrored, mean subtracted, scaled.
 
 In:   a TransformationParameter, the phase; (C, H, W) uint8 or float32 arrays.
 Out:  float32 values, bit for bit as Caffe's, with its draws of crops and mirrors.
@@ -28,7 +28,7 @@ class DataTransformer:
         phase: TRAIN crops at random, TEST in the middle.
 
     Raises:
-        CaffeError: settings that exclude each other, or a mean_file that cannot be read.
+        CaffeError: mutually exclusive settings, or a mean_file that cannot be read.
     """
 
     def __init__(self, param: Any, phase: int) -> None:
@@ -49,7 +49,7 @@ class DataTransformer:
         """How encoded images are decoded: True for three channels, False for one, None for what the file has.
 
         Raises:
-            CaffeError: force_color and force_gray. Caffe: only who decodes looks at them. data_transformer.cpp
+            CaffeError: both force_color and force_gray. Caffe: only the decoder checks this. data_transformer.cpp
         """
         if all(self._forced):
             raise CaffeError("cannot set both force_color and force_gray")
@@ -61,7 +61,7 @@ class DataTransformer:
             self._rng = RNG(common.rng().draw())
 
     def infer_blob_shape(self, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
-        """Give the shape (1, C, H, W) of an image of (C, H, W) after the transformation.
+        """Return the shape (1, C, H, W) of an image of (C, H, W) after the transformation.
 
         Raises:
             CaffeError: the image is smaller than crop_size.
@@ -78,7 +78,7 @@ class DataTransformer:
 
         Args:
             image: (C, H, W) uint8 or float32.
-            out: (C, H', W') float32, of `infer_blob_shape`; wholly overwritten.
+            out: (C, H', W') float32, of `infer_blob_shape`; completely overwritten.
 
         Raises:
             CaffeError: sizes or a mean that do not fit.
@@ -114,7 +114,7 @@ class DataTransformer:
         return self._rng.rand(n)
 
     def _mean_for(self, shape: tuple[int, ...]) -> np.ndarray | None:
-        """Give the mean to subtract from a whole image: of its shape, or (C, 1, 1), or (1, 1, 1)."""
+        """Return the mean to subtract from a whole image: of its shape, or (C, 1, 1), or (1, 1, 1)."""
         if self._mean is not None:
             if self._mean.shape != shape:
                 raise CaffeError(f"mean_file '{self._mean_file}' is of {' x '.join(map(str, self._mean.shape))}, the "
@@ -128,15 +128,15 @@ class DataTransformer:
         return self._mean_values[:, np.newaxis, np.newaxis]
 
     def mean_of_windows(self, channels: int) -> np.ndarray:
-        """Give the mean for crops that were made crop_size without `transform` (WindowData): (C or 1, S or 1, S or 1).
+        """Return the mean for crops made to crop_size without `transform` (WindowData): (C or 1, S or 1, S or 1).
 
         Raises:
-            CaffeError: a mean of other channels, or smaller than crop_size.
+            CaffeError: a mean with other channels, or smaller than crop_size.
         """
         if self._mean is None:
             mean = self._mean_for((channels, 0, 0))
             return np.zeros((1, 1, 1), np.float32) if mean is None else mean
-        # Caffe: the middle of the columns says where to begin in both directions. window_data_layer.cpp
+        # Caffe: the middle of the columns decides where to begin in both directions. window_data_layer.cpp
         size, begin = self.crop_size, (self._mean.shape[2] - self.crop_size) // 2
         middle = self._mean[:, max(begin, 0):begin + size, max(begin, 0):begin + size]
         if middle.shape != (channels, size, size):
@@ -153,7 +153,7 @@ def _read_mean(path: str) -> np.ndarray:
     except OSError as problem:
         raise CaffeError(f"Could not open mean_file '{path}': {problem.strerror}") from problem
     except WireError as problem:
-        raise CaffeError(f"mean_file '{path}' is no BlobProto ({problem}); compute_image_mean makes one") from problem
+        raise CaffeError(f"mean_file '{path}' is not a BlobProto ({problem}); compute_image_mean makes it") from problem
     if mean.ndim not in (3, 4) or mean.size == 0 or mean.shape[:-3] not in ((), (1,)):
         raise CaffeError(f"mean_file '{path}' has the shape {mean.shape}, want 1 x channels x height x width")
     return mean.reshape(mean.shape[-3:])

@@ -1,7 +1,7 @@
-"""LMDB databases to read records from, one after the other, again from the start at the end.
+"""LMDB databases to read records from, one after the other, starting over at the end.
 
 In:   the folder of an LMDB database (data.mdb in it).
-Out:  Cursor: key and value of the present record, `next`.
+Out:  Cursor: key and value of the current record, `next`.
 Not here: what a record holds (datum), LevelDB (leveldb), writing databases (database_writer).
 Source: BVLC db_lmdb.cpp, data_layer.cpp (Next).
 """
@@ -17,16 +17,16 @@ from typing import Any
 from .. import forks
 from ..errors import CaffeError
 
-# An environment may be opened once a process: all cursors on a folder share it. The last one closes it.
+# An environment may be opened once per process: all cursors on a folder share it. The last one closes it.
 _environments: dict[str, Any] = {}
 _users: dict[str, int] = {}
-_lock = forks.brief_lock()  # a cursor may be collected, and so released, wherever memory is asked for
+_lock = forks.brief_lock()  # a cursor may be collected, and so released, on any allocation
 _cursors: weakref.WeakSet[Cursor] = weakref.WeakSet()
 _parents: dict[str, Any] = {}  # environments that came to this process by a fork; the parent's to release
 
 
 class Cursor:
-    """Goes through the records of a database in the order of their keys, in a circle.
+    """Goes through the records of a database in the order of their keys, cyclically.
 
     It sees the database as it was when the cursor was made. May be used from any thread, one at a time.
 
@@ -34,7 +34,7 @@ class Cursor:
         path: folder of the database.
 
     Raises:
-        CaffeError: no such folder, no LMDB in it, no record in that, or the lmdb package is missing.
+        CaffeError: no such folder, no LMDB in it, no records, or the lmdb package is missing.
     """
 
     kind = "LMDB"
@@ -43,7 +43,7 @@ class Cursor:
         self.path = path
         self._lmdb = _import_lmdb(path)
         self._real = os.path.realpath(_checked(path))
-        self._start: bytes | None = None  # in the child of a fork: the record at which to open the database anew
+        self._start: bytes | None = None  # in the child of a fork: the record at which to reopen the database
         self._begin()
         _cursors.add(self)
 
@@ -51,13 +51,13 @@ class Cursor:
         path, environment = self.path, use(self._real, self, _open)
         try:
             transaction = environment.begin(buffers=True)
-            self.count: int = transaction.stat()["entries"]  # records in the database
+            self.count: int = transaction.stat()["entries"]  # number of records in the database
             self._cursor = transaction.cursor()
             if self._start is None and not self._cursor.first():
                 raise CaffeError(f"LMDB '{path}' is empty; fill it again (was its writing interrupted?)")
             if self._start is not None and not self._cursor.set_key(self._start):
                 raise CaffeError(f"LMDB '{path}' no longer has record {self._start!r}, at which the parent process "
-                                 "stood when it forked; build the net anew")
+                                 "was when it forked; build the net again")
         except self._lmdb.Error as problem:
             raise CaffeError(f"LMDB '{path}' cannot be read: {_reason(str(problem), path)}") from problem
         self._start = None
@@ -69,25 +69,25 @@ class Cursor:
         return self._cursor
 
     def leave_to_parent(self) -> None:
-        """Use what came by a fork no more; its transaction holds the parent's place among the readers."""
+        """Stop using what came through a fork; its transaction holds the parent's place among the readers."""
         if self._start is None:
             self._start = bytes(self._cursor.key())
-            if self._lmdb.__version__.startswith(("0.", "1.")):  # later ones see that they are in another process
+            if self._lmdb.__version__.startswith(("0.", "1.")):  # later ones notice that they are in another process
                 forks.keep_for_good(self._cursor)
             self._cursor = None
 
     @property
     def key(self) -> str:
-        """The present record's key, as text."""
+        """The current record's key, as text."""
         return bytes(self._own().key()).decode(errors="backslashreplace")
 
     @property
     def value(self) -> memoryview:
-        """The present record's bytes, without a copy; valid as long as the cursor is."""
+        """The current record's bytes, without a copy; valid as long as the cursor is."""
         return self._own().value()
 
     def next(self) -> None:
-        """Go to the next record, or after the last one to the first."""
+        """Move to the next record, or from the last one to the first."""
         cursor = self._own()
         try:
             if not cursor.next():
@@ -126,7 +126,7 @@ os.register_at_fork(after_in_child=_in_child)
 
 
 def _release(real: str, process: int) -> None:
-    if process != os.getpid():  # of a cursor that came by a fork
+    if process != os.getpid():  # of a cursor that came through a fork
         return
     with _lock:
         _users[real] -= 1
@@ -140,7 +140,7 @@ def _open(path: str) -> Any:
     lmdb = _import_lmdb(path)
     if not os.path.getsize(os.path.join(path, "data.mdb")):
         raise CaffeError(f"LMDB '{path}' is cut off: data.mdb is empty; fetch or write it again")
-    # The lock file is for readers beside writers; a folder that cannot be written has none.
+    # The lock file is for readers alongside writers; a read-only folder has none.
     how = {"readonly": True, "create": False, "lock": os.access(path, os.W_OK), "max_readers": 512}
     try:
         try:
@@ -185,5 +185,5 @@ def _reason(text: str, path: str) -> str:
     if "already open" in text:
         return f"{text}; close it there, or let Caffe read a copy"
     if "MDB_INVALID" in text or "MDB_CORRUPTED" in text or "not an LMDB" in text:
-        return f"{path}/data.mdb is no LMDB file, or only part of one ({text}); write or fetch it again"
+        return f"{path}/data.mdb is not an LMDB file, or only part of one ({text}); write or fetch it again"
     return text

@@ -1,7 +1,7 @@
-"""Databases, written whole: under another name until the last record is in.
+"""Databases, written atomically: under another name until the last record is in.
 
-In:   keys and values, in the order of the keys or not.
-Out:  a folder that Data layers, ours and genuine Caffe's, read.
+In:   keys and values, in any order.
+Out:  a folder that Data layers, ours and genuine Caffe's, can read.
 Not here: reading (database), LevelDB (leveldb), what a record holds (datum).   Source: BVLC db_lmdb.cpp.
 """
 
@@ -22,11 +22,11 @@ _MAP_SIZE = 1 << 30  # bytes to begin with; a full map is doubled
 class DatabaseWriter:
     """A database in the making, as a context manager.
 
-    Only when the block ends without an error does it take its name; else nothing stays.
+    It takes its name only if the block ends without an error; otherwise nothing remains.
 
     Args:
-        path: folder of the database to be; must not be there.
-        backend: "lmdb" or "leveldb", in letters of any case.
+        path: folder of the new database; must not exist.
+        backend: "lmdb" or "leveldb", in any case.
 
     Raises:
         CaffeError: another backend, a path that is taken or cannot be written, the backend's package is missing.
@@ -39,7 +39,7 @@ class DatabaseWriter:
         self._part = f"{self.path}.{os.getpid()}.part"
         self._waiting: list[tuple[bytes, bytes]] = []
         if os.path.lexists(self.path):
-            raise CaffeError(f"mkdir {self.path} failed: it is there already; remove it or choose another name")
+            raise CaffeError(f"mkdir {self.path} failed: it already exists; remove it or choose another name")
         try:
             os.mkdir(self._part)
             self._store: LmdbStore | LevelDBStore = _STORES[backend.lower()](self._part)
@@ -54,7 +54,7 @@ class DatabaseWriter:
         return self
 
     def put(self, key: bytes, value: bytes) -> None:
-        """Add a record; one of the same key is replaced."""
+        """Add a record, replacing one with the same key."""
         self._waiting.append((key, value))
         self.count += 1
         if len(self._waiting) >= _EVERY:
@@ -83,7 +83,7 @@ class DatabaseWriter:
 
 
 class LmdbStore:
-    """A new LMDB, in a folder that is there."""
+    """A new LMDB, in an existing folder."""
 
     def __init__(self, path: str) -> None:
         try:
@@ -112,7 +112,7 @@ class LmdbStore:
                                  "names") from problem
 
     def close(self, whole: bool) -> None:
-        """Close the database; what is `whole` is on the disk when this ends."""
+        """Close the database; if `whole`, it is on disk when this returns."""
         if whole:
             self._env.sync(True)
         self._env.close()

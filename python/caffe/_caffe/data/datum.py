@@ -1,7 +1,7 @@
 """Datum: one record of a database, as an array of channels x height x width.
 
-In:   a Datum message: raw bytes, floats, or an encoded image file (JPEG, PNG and what else Pillow reads).
-Out:  uint8 or float32 arrays; colours in the order blue, green, red, as OpenCV gives them to Caffe.
+In:   a Datum message: raw bytes, floats, or an encoded image file (JPEG, PNG and whatever else Pillow reads).
+Out:  uint8 or float32 arrays; colours in the order blue, green, red, as OpenCV passes them to Caffe.
 Not here: cropping, mirroring, means (data_transformer), databases (database).
 Source: BVLC io.cpp (DecodeDatumToCVMat), caffe.proto; pixels as genuine Caffe decodes them with OpenCV and libpng.
 """
@@ -20,55 +20,55 @@ from ..errors import CaffeError
 
 # What Pillow raises on files that are cut off, of another kind, or absurdly large.
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
-# What blue, green and red count in grey, and the bits to shift off: libpng's rounded down, OpenCV's to nearest.
+# Weights of blue, green and red in grey, and the bits to shift off: libpng rounds down, OpenCV to nearest.
 _GREY_OF_PNG = (np.array([3737, 19234, 9797]), 0, 15)
 _GREY = (np.array([1868, 9617, 4899]), 1 << 13, 14)
 
 
 def datum_array(datum: Any, color: bool | None = None) -> np.ndarray:
-    """Give a Datum as an array.
+    """Return a Datum as an array.
 
     Args:
         datum: raw, float or encoded.
         color: of encoded images: True for three channels, False for one, None for what the file has.
 
     Returns:
-        (C, H, W) uint8, or float32 where the Datum holds floats; may be read-only.
+        (C, H, W) uint8, or float32 if the Datum holds floats; may be read-only.
 
     Raises:
-        CaffeError: another number of values than the shape says, or an image that cannot be decoded.
+        CaffeError: the number of values differs from the shape, or an image cannot be decoded.
     """
     if datum.encoded:
         return decode_image(datum.data, color)
     shape = (datum.channels, datum.height, datum.width)
-    # Caffe: bytes win where a Datum has both. data_transformer.cpp
+    # Caffe: bytes win if a Datum has both. data_transformer.cpp
     if len(datum.data):
         values = np.frombuffer(datum.data, np.uint8)
     else:
         values = np.array(datum.float_data, np.float32)
     if min(shape) < 1 or values.size != shape[0] * shape[1] * shape[2]:
-        # DEVIATION D44: Caffe reads beyond the end, or leaves what is over.
+        # DEVIATION D44: Caffe reads beyond the end, or ignores what is left over.
         raise CaffeError(f"a Datum of {shape[0]} x {shape[1]} x {shape[2]} (channels x height x width) holds "
                          f"{values.size} values; write the record again (caffe.io.array_to_datum)")
     return values.reshape(shape)
 
 
 def decode_image(data: bytes, color: bool | None = None) -> np.ndarray:
-    """Decode an image file to (C, H, W) uint8: grey, BGR or BGRA; arguments and faults as `datum_array`."""
+    """Decode an image file to (C, H, W) uint8: grey, BGR or BGRA; arguments and errors as in `datum_array`."""
     # DEVIATION D27: pixels as stored (newer OpenCV turns forced ones by EXIF), JPEG colours as Pillow upsamples them.
     try:
         with Image.open(io.BytesIO(data)) as image:
             if color is False and image.format == "JPEG":
-                image.draft("L", image.size)  # the brightness that the file holds, no way round by colours
+                image.draft("L", image.size)  # the brightness in the file, without a detour through colours
             image.load()
             return _planes(image, color, _GREY_OF_PNG if image.format == "PNG" else _GREY)
     except UNREADABLE as problem:
-        why = "of no kind that is known, or damaged" if isinstance(problem, UnidentifiedImageError) else problem
+        why = "of an unknown kind, or damaged" if isinstance(problem, UnidentifiedImageError) else problem
         raise CaffeError(f"Could not decode the encoded image ({len(data)} bytes): {why}") from problem
 
 
 def _planes(image: Image.Image, color: bool | None, grey: tuple[np.ndarray, int, int]) -> np.ndarray:
-    """Give a loaded image's channels, in OpenCV's order and number."""
+    """Return a loaded image's channels, in OpenCV's order and number."""
     if color is None and (image.mode.startswith("I") or image.mode == "F"):
         raise CaffeError(f"Image data type must be unsigned byte; got an image of mode {image.mode}; "
                          f"force_color or force_gray takes the high bytes")
@@ -98,12 +98,12 @@ def _eight_bits(image: Image.Image) -> Image.Image:
         return _cmyk(image)
     if image.mode == "1":
         return image.convert("L")
-    # A grey image with transparency, too, has four channels in OpenCV; a palette has them where it has transparency.
+    # A grey image with transparency also has four channels in OpenCV; a palette image only if it has transparency.
     return image.convert("RGBA" if image.mode in ("LA", "PA") or "transparency" in image.info else "RGB")
 
 
 def _cmyk(image: Image.Image) -> Image.Image:
     """Convert four inks to RGB with OpenCV's integers."""
-    inks = 255 - np.asarray(image).astype(np.int64)  # (H, W, 4): cyan, magenta, yellow, black; 255 is no ink
+    inks = 255 - np.asarray(image).astype(np.int64)  # (H, W, 4): cyan, magenta, yellow, black; 255 means no ink
     black = inks[..., 3:]
     return Image.fromarray((black - ((255 - inks[..., :3]) * black >> 8)).astype(np.uint8))

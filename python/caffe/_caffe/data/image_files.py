@@ -24,15 +24,15 @@ def read_image(path: str, color: bool = True, height: int = 0, width: int = 0) -
 
     Args:
         path: of any format that Pillow reads.
-        color: three channels (blue, green, red), else one.
-        height: to resize to, pixels; 0 leaves the image its size.
+        color: three channels (blue, green, red), otherwise one.
+        height: to resize to, in pixels; 0 keeps the image's size.
         width: likewise; both or none.
 
     Returns:
         (C, H, W) uint8; may be read-only.
 
     Raises:
-        CaffeError: no such file, or no image.
+        CaffeError: no such file, or not an image.
     """
     try:
         image = decode_image(Path(path).read_bytes(), color)
@@ -44,7 +44,7 @@ def read_image(path: str, color: bool = True, height: int = 0, width: int = 0) -
 
 
 def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Resize (C, H, W) uint8 to (C, height, width) bilinearly, to the bit as OpenCV does."""
+    """Resize (C, H, W) uint8 to (C, height, width) bilinearly, bit for bit as OpenCV does."""
     rows, columns = image.shape[1:]
     if (rows, columns) == (height, width):
         return image
@@ -61,10 +61,10 @@ def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
 
 @functools.lru_cache(64)
 def _taps(old: int, new: int, inner: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Give what each new place is made of: two old places (new,) and their weights (2, new) of 2048.
+    """Return what each new pixel is made of: two old positions (new,) and their weights (2, new) out of 2048.
 
-    `inner`: along a row OpenCV gives a place at the edge wholly to the pixel there; down a column it weighs
-    that pixel twice, which rounds in another way.
+    `inner`: along a row OpenCV takes an edge position entirely from the pixel there; down a column it weights
+    that pixel twice, which rounds differently.
     """
     at = ((np.arange(new) + 0.5) * (1 / (new / old)) - 0.5).astype(np.float32)
     first = np.floor(at).astype(np.int64)

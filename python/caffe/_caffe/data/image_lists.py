@@ -39,9 +39,9 @@ def read_list(source: str) -> list[tuple[str, int]]:
 
 
 def split_line(line: str) -> tuple[str, int]:
-    """Part a line at its last blank.
+    """Split a line at its last blank.
 
-    Caffe: atoi reads the label, so that what is no number counts 0; a line without a blank is a path whole.
+    Caffe: atoi reads the label, so anything that is not a number counts as 0; a line without a blank is all path.
     """
     name, blank, label = line.rpartition(" ")
     number = re.match(r"[ \t\n\v\f\r]*([+-]?[0-9]+)", label)

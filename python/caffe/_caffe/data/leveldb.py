@@ -1,7 +1,7 @@
-"""LevelDB databases, by the package plyvel: read record by record, and written.
+"""LevelDB databases, through the package plyvel: read record by record, and written.
 
 In:   the folder of a LevelDB database.
-Out:  LevelDBCursor, with the face of database.Cursor; LevelDBStore, for database_writer.
+Out:  LevelDBCursor, with the interface of database.Cursor; LevelDBStore, for database_writer.
 Not here: LMDB (database), what a record holds (datum).   Source: BVLC db_leveldb.cpp.
 """
 
@@ -14,20 +14,20 @@ from typing import Any
 from ..errors import CaffeError
 from .database import Cursor, use
 
-_OPTIONS = {"block_size": 65536, "max_open_files": 100}  # Caffe's
+_OPTIONS = {"block_size": 65536, "max_open_files": 100}  # as Caffe's
 
 
 class LevelDBCursor:
-    """Goes through the records of a database in the order of their keys, in a circle; see database.Cursor.
+    """Goes through the records of a database in the order of their keys, cyclically; see database.Cursor.
 
-    A LevelDB belongs to one process at a time: all cursors here share it. The child of a fork reads by its parent's,
-    which it never closes.
+    A LevelDB belongs to one process at a time: all cursors here share it. The child of a fork reads through its
+    parent's, which it never closes.
 
     Args:
         path: folder of the database.
 
     Raises:
-        CaffeError: no such folder, no LevelDB in it, no record in that, another process has it open, or the package
+        CaffeError: no such folder, no LevelDB in it, no records, another process has it open, or the package
             plyvel is missing.
     """
 
@@ -66,24 +66,24 @@ class LevelDBCursor:
 
     @property
     def count(self) -> int:
-        """Records in the database; it is read through to count them."""
+        """Number of records in the database; all are read to count them."""
         if self._count is None:
             self._count = sum(1 for _ in self._database.iterator(include_value=False))
         return self._count
 
     @property
     def key(self) -> str:
-        """The present record's key, as text."""
+        """The current record's key, as text."""
         return self._key.decode(errors="backslashreplace")
 
     def next(self) -> None:
-        """Go to the next record, or after the last one to the first."""
+        """Move to the next record, or from the last one to the first."""
         if not self._go():
             self._begin()
 
 
 class LevelDBStore:
-    """A new database, in a folder that is not there yet."""
+    """A new database, in a folder that does not exist yet."""
 
     def __init__(self, path: str) -> None:
         plyvel = import_plyvel(path)
@@ -97,7 +97,7 @@ class LevelDBStore:
                 batch.put(key, value)
 
     def close(self, whole: bool) -> None:
-        """Close the database; what is `whole` is on the disk when this ends."""
+        """Close the database; if `whole`, it is on disk when this returns."""
         if whole:
             with self._database.write_batch(sync=True):
                 pass
@@ -108,7 +108,7 @@ CURSORS: dict[str, type[Cursor] | type[LevelDBCursor]] = {"lmdb": Cursor, "level
 
 
 def import_plyvel(path: str) -> Any:
-    """Give the package plyvel; CaffeError where it is missing."""
+    """Return the package plyvel; CaffeError if it is missing."""
     try:
         import plyvel
     except ImportError as problem:

@@ -1,7 +1,7 @@
 """Prefetch: batches made by a thread ahead of their use, in the order in which they are used.
 
 In:   a function that makes the next batch; how many may wait.
-Out:  `get`, which gives them one by one and raises what making one raised; after a fork in parent and child alike.
+Out:  `get`, which returns them one by one and raises what making one raised; after a fork in parent and child alike.
 Not here: what a batch is (layers/).   Source: BVLC base_data_layer.cpp (InternalThreadEntry).
 """
 
@@ -21,10 +21,10 @@ Batch = TypeVar("Batch")
 
 
 class Prefetch(Generic[Batch]):
-    """Calls `load` in a thread of its own, again and again, until it fails or this object goes.
+    """Calls `load` in a thread of its own, again and again, until it fails or this object is released.
 
     Args:
-        load: makes a batch; must not refer to this object's owner, or neither ever goes.
+        load: makes a batch; must not refer to this object's owner, or neither is ever released.
         depth: how many batches may wait, at least 1.
     """
 
@@ -55,7 +55,7 @@ class _Shelf(Generic[Batch]):
     def _start(self) -> None:
         self._process = os.getpid()
         self._changed = threading.Condition()
-        self._making: Any = forks.work_lock()  # so a child finds `load` between two batches, none of which is lost
+        self._making: Any = forks.work_lock()  # so that a child finds `load` between two batches and loses none
         threading.Thread(target=self._fill, daemon=True, name="prefetch").start()
 
     def _fill(self) -> None:
@@ -85,19 +85,19 @@ class _Shelf(Generic[Batch]):
         return item
 
     def _start_in_child(self) -> None:
-        """Go on where the parent's thread, which a fork leaves behind, stood."""
+        """Continue where the parent's thread, which a fork leaves behind, was."""
         cut = forks.is_torn(self._making)
         if cut and not (self._ready and isinstance(self._ready[-1], Exception)):
             self._ready.append(CaffeError(f"a batch took longer than the {forks.WAIT:g} s that a fork waits for it, so "
-                                          "this child process cannot read on; build the net in the child"))
+                                          "this child process cannot continue reading; build the net in the child"))
         if self._ready and isinstance(self._ready[-1], Exception):
             self._process, self._changed = os.getpid(), threading.Condition()  # no batch comes after it
         else:
             self._start()
 
     def end(self) -> None:
-        """Let the thread end, and the batches go."""
-        if self._process == os.getpid():  # else it is the parent's, as is perhaps the lock
+        """Let the thread end, and release the batches."""
+        if self._process == os.getpid():  # else it is the parent's, and perhaps the lock is too
             with self._changed:
                 self._ended = True
                 self._ready.clear()

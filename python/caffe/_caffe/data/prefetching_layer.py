@@ -1,7 +1,7 @@
-"""PrefetchingLayer: what layers share whose batches a thread reads ahead.
+"""PrefetchingLayer: shared by the layers whose batches are read ahead by a thread.
 
 In:   a layer that can make its next Batch; a DataTransformer.
-Out:  tops data (N, C, H, W) and, where there is a second, label (N).
+Out:  tops data (N, C, H, W) and, if there is a second top, label (N).
 Not here: where images come from (layers/data.py, image_data.py, window_data.py), the thread (prefetch).
 Source: BVLC base_data_layer.cpp.
 """
@@ -30,28 +30,28 @@ class Batch(NamedTuple):
 
 
 class BatchReader:
-    """Makes batch after batch; all that the prefetching thread uses, and nothing but it.
+    """Makes batch after batch; the prefetching thread uses nothing else, and nothing else uses it.
 
-    A subclass gives `image`, `where` and `advance`.
+    A subclass provides `image`, `where` and `advance`.
     """
 
     def __init__(self, transformer: DataTransformer, batch_size: int) -> None:
         self.transformer, self.batch_size = transformer, batch_size
 
     def image(self) -> tuple[np.ndarray, int]:
-        """Give the present image, (C, H, W), and its label."""
+        """Return the current image, (C, H, W), and its label."""
         raise NotImplementedError
 
     def where(self) -> str:
-        """Name the present image in messages."""
+        """Name the current image in messages."""
         raise NotImplementedError
 
     def advance(self) -> None:
-        """Go on to the next image."""
+        """Move to the next image."""
         raise NotImplementedError
 
     def batch_shape(self) -> tuple[int, int, int, int]:
-        """Give the shape (N, C, H, W) of a batch that begins with the present image."""
+        """Return the shape (N, C, H, W) of a batch that begins with the current image."""
         try:
             return self.batch_size, *self.transformer.infer_blob_shape(self.image()[0].shape)[1:]
         except CaffeError as problem:
@@ -86,10 +86,10 @@ class PrefetchingLayer(Layer):
         return transformer
 
     def start(self, transformer: DataTransformer, read: Callable[[], Batch]) -> None:
-        """Begin to read ahead; the last of `setup`."""
-        transformer.init_rand()  # Caffe: seeded twice; the first seed is drawn and thrown away. base_data_layer.cpp
+        """Start reading ahead; the last step of `setup`."""
+        transformer.init_rand()  # Caffe: seeded twice; the first seed is drawn and discarded. base_data_layer.cpp
         common.rng().draw()  # Caffe: the seed of the prefetching thread, which draws nothing itself
-        # Caffe: this layer's depth stands in data_param, whatever the layer's type. base_data_layer.cpp
+        # Caffe: this layer's depth is in data_param, whatever the layer's type. base_data_layer.cpp
         self._prefetch = Prefetch(read, self.layer_param.data_param.prefetch)
 
     def require_positive(self, field: str, *names: str) -> None:
@@ -100,7 +100,7 @@ class PrefetchingLayer(Layer):
                 self.fail(f"{field}.{name} must be positive; got {getattr(param, name)}")
 
     def read_ahead(self, top: Sequence[Blob], reader: BatchReader) -> None:
-        """Shape the tops by the reader's first image and start; the last of `setup` where batches look alike."""
+        """Shape the tops by the reader's first image and start; the last step of `setup` where batches look alike."""
         try:
             self.shape_tops(top, reader.batch_shape())
         except CaffeError as problem:
@@ -126,4 +126,4 @@ class PrefetchingLayer(Layer):
             blob.load_data(values)
 
     def backward(self, top, propagate_down, bottom):
-        """Nothing below."""
+        """Do nothing: there is no bottom."""

@@ -1,6 +1,6 @@
-"""Windows of images as R-CNN lists them: the list, and where a window lies once it has its context.
+"""Windows of images as R-CNN lists them: the list, and where a window lies once context is added.
 
-In:   a window file; a window, the image's size, the size wanted.
+In:   a window file; a window, the image's size, the wanted size.
 Out:  WindowList; Placement: what to cut out, how large to make it, where to put it.
 Not here: pixels, draws (layers/window_data.py).
 Source: BVLC window_data_layer.cpp.
@@ -44,12 +44,12 @@ def read_windows(path: str, fg_threshold: float, bg_threshold: float) -> WindowL
     """Read a window file: for each image `# number path channels height width count`, then count windows.
 
     Args:
-        path: of the file; a window is `class overlap x1 y1 x2 y2`, all parted by blanks or line ends.
+        path: of the file; a window is `class overlap x1 y1 x2 y2`, all separated by blanks or line ends.
         fg_threshold: windows of at least this overlap are foreground.
         bg_threshold: of the others, those below this are background.
 
     Raises:
-        CaffeError: no such file, or one of another form, naming the image.
+        CaffeError: no such file, or one in another form, naming the image.
     """
     try:
         words = iter(Path(path).read_text(encoding="utf-8", errors="surrogateescape").split())
@@ -90,7 +90,7 @@ def _read_image(words, found: WindowList, fg_threshold: np.float32, bg_threshold
 
 
 class Placement(NamedTuple):
-    """Cut rows y1 … y2 and columns x1 … x2 (inside), make them height x width, put that at (top, left)."""
+    """Cut rows y1 … y2 and columns x1 … x2 (included), resize them to height x width, put that at (top, left)."""
 
     x1: int
     y1: int
@@ -113,10 +113,10 @@ def place(window: Window, rows: int, columns: int, size: int, context_pad: int, 
         size: of the crop.
         context_pad: in pixels of the crop.
         square: take a square around the window, so that nothing is warped.
-        mirrored: the cut-out will be flipped, and so is what the image lacks beside it.
+        mirrored: the cut-out will be flipped, together with the margin that the image lacks.
 
     Raises:
-        CaffeError: a window outside the image, or of nothing.
+        CaffeError: a window outside the image, or an empty one.
     """
     x1, y1, x2, y2 = window[2:]
     beyond = (0, 0, 0, 0)
@@ -132,7 +132,7 @@ def place(window: Window, rows: int, columns: int, size: int, context_pad: int, 
         return Placement(x1, y1, x2, y2, size, size, 0, 0)
     top = _round(_FLOAT(beyond[1]) * scale_y)
     left = _round(_FLOAT(beyond[2 if mirrored else 0]) * scale_x)
-    # Caffe: what rounding would push over the edge is cut off.
+    # Caffe: anything rounding would push over the edge is cut off.
     height = min(_round(_FLOAT(y2 - y1 + 1) * scale_y), size - top)
     width = min(_round(_FLOAT(x2 - x1 + 1) * scale_x), size - left)
     if height < 1 or width < 1:

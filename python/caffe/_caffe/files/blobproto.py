@@ -15,7 +15,7 @@ import numpy as np
 
 from .wire import I32, I64, LEN, VARINT, WireError, check_kind, fields, read_field, read_varint
 
-_RUN = 1 << 16  # unpacked numbers looked at in one go
+_RUN = 1 << 16  # unpacked numbers checked in one go
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,12 @@ class BlobArray:
     """One blob of a file.
 
     Attributes:
-        shape: of the blob; four numbers where `legacy`.
+        shape: of the blob; four numbers if `legacy`.
         legacy: the file gives num, channels, height, width; a net's shape then matches when it is
             equal after leading ones are added to four axes.
         data: (count,) float32, or float64 from double_data; a read-only view into the file where
-            it can be; `array` has it in its shape.
-        diff: likewise, or None where the file has none.
+            possible; `array` has it in its shape.
+        diff: likewise, or None if the file has none.
     """
 
     shape: tuple[int, ...]
@@ -47,7 +47,7 @@ _BLOB_KINDS = {1: (VARINT,), 2: (VARINT,), 3: (VARINT,), 4: (VARINT,), 5: (LEN, 
 
 
 def decode_blob(buffer: Any, start: int, end: int) -> BlobArray:
-    """Read the BlobProto in buffer[start:end]; WireError where it is none.
+    """Read the BlobProto in buffer[start:end]; WireError if it is not one.
 
     Its fields: 1-4 legacy shape, 5 data, 6 diff, 7 shape, 8 double_data, 9 double_diff.
     """
@@ -93,12 +93,12 @@ def _dims(buffer: Any, start: int, end: int) -> list[int]:
 def _packed(buffer: Any, number: int, start: int, end: int) -> np.ndarray:
     dtype = np.dtype("<f4" if number < 8 else "<f8")
     if (end - start) % dtype.itemsize:
-        raise WireError(f"byte {start}: {end - start} bytes are no whole number of {dtype.name}")
+        raise WireError(f"byte {start}: {end - start} bytes are not a whole number of {dtype.name}")
     return np.frombuffer(buffer, dtype, (end - start) // dtype.itemsize, start)
 
 
 def _unpacked(buffer: Any, number: int, start: int, end: int) -> tuple[np.ndarray, int]:
-    """The run of numbers, each behind its own one-byte tag, whose first one starts at `start`."""
+    """The run of numbers starting at `start`, each after its own one-byte tag."""
     dtype = np.dtype("<f4" if number < 8 else "<f8")
     step, first, pieces = 1 + dtype.itemsize, start - 1, []
     while (count := min((end - first) // step, _RUN)) > 0:

@@ -3,9 +3,9 @@
 In:   paths of .caffemodel, .solverstate and .binaryproto files of any age (V0, V1, current).
 Out:  LayerBlobs, SolverStateData, BlobArray: names, shapes and numpy views into the mapped file.
 Not here: how one blob is laid out (blobproto.py), how files are written (caffemodel_writer.py,
-    whose functions are offered here too), matching names and shapes with a net (net.py), HDF5.
+    whose functions are also offered here), matching names and shapes with a net (net.py), HDF5.
 
-Only name, type and blobs of a layer are looked at: forks of Caffe gave other fields the same
+Only the name, type and blobs of a layer are read: forks of Caffe gave other fields the same
 numbers, so nothing else in the file can be trusted. There is no limit on the size of a file.
 """
 
@@ -31,7 +31,7 @@ __all__ = ["BlobArray", "LayerBlobs", "SolverStateData", "read_blob", "read_laye
 
 @dataclass(frozen=True)
 class LayerBlobs:
-    """Name, type string (empty where the file has none) and blobs of one layer of a file."""
+    """Name, type string (empty if the file has none) and blobs of one layer of a file."""
 
     name: str
     type: str
@@ -49,7 +49,7 @@ class SolverStateData:
 
 
 def read_layers(path: str | os.PathLike[str]) -> list[LayerBlobs]:
-    """Read the layers of a .caffemodel, in their order, those without blobs too.
+    """Read the layers of a .caffemodel, in their order, including those without blobs.
 
     Raises:
         ProtoError: the file is missing, empty, cut off, or not a .caffemodel.
@@ -62,13 +62,13 @@ def read_layers(path: str | os.PathLike[str]) -> list[LayerBlobs]:
 
 
 def read_solver_state(path: str | os.PathLike[str]) -> SolverStateData:
-    """Read a .solverstate; ProtoError where it is missing, empty, cut off or something else."""
+    """Read a .solverstate; ProtoError if it is missing, empty, cut off or something else."""
     file = _File(path, "a .solverstate (binary SolverState)")
     return file.guarded(lambda: _solver_state(file))
 
 
 def read_blob(path: str | os.PathLike[str]) -> BlobArray:
-    """Read a file of one blob, as a mean .binaryproto; ProtoError where it is something else."""
+    """Read a file of one blob, such as a mean .binaryproto; ProtoError if it is something else."""
     file = _File(path, "a .binaryproto (binary BlobProto)")
     blob = file.guarded(lambda: decode_blob(file.buffer, 0, len(file.buffer)))
     if blob.data.size == 0:

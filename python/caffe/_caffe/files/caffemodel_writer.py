@@ -24,7 +24,7 @@ from .wire import LEN, VARINT, fields, tag, varint
 Chunk = bytes | memoryview
 Arrays = Sequence[np.ndarray]
 
-_LAYER, _LAYER_BLOBS, _HISTORY = 100, 7, 3  # field numbers; nothing of a net lies behind layer
+_LAYER, _LAYER_BLOBS, _HISTORY = 100, 7, 3  # field numbers; in a net nothing comes after layer
 
 
 def write_net(path: str | os.PathLike[str], net_param: Any,
@@ -66,7 +66,7 @@ def write_solver_state(path: str | os.PathLike[str], iter: int, learned_net: str
 
 
 def write_blob(path: str | os.PathLike[str], array: np.ndarray, legacy: bool = False) -> None:
-    """Write a file of one blob, as a mean .binaryproto.
+    """Write a file of one blob, such as a mean .binaryproto.
 
     Args:
         path: file to write.
@@ -92,7 +92,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Any]:
 
     Raises:
         ProtoError: the file cannot be written (folder missing, read-only, disk full); what was
-            there under `path` stays.
+            at `path` stays.
     """
     name = os.fspath(path)
     part = f"{name}.{os.getpid()}.part"
@@ -115,7 +115,7 @@ def _per_layer(net_param: Any, given: Any, what: str) -> list[Arrays]:
         if unknown or len(set(names)) < len(names):
             raise ProtoError(f"{what} given by layer name: " + (
                 f"the net has no layer {unknown[0]!r}" if unknown else
-                "two layers have one name; give them in the order of the layers"))
+                "two layers have the same name; give them in the order of the layers"))
         return [given.get(name, ()) for name in names]
     if len(given) != len(names):
         raise ProtoError(f"{what} of {len(given)} layers given, the net has {len(names)}")
@@ -123,7 +123,7 @@ def _per_layer(net_param: Any, given: Any, what: str) -> list[Arrays]:
 
 
 def _layer_chunks(layer: Any, arrays: Arrays, diffs: Arrays) -> Iterator[Chunk]:
-    """A LayerParameter with its blobs in the place that their field number gives them."""
+    """A LayerParameter with its blobs in the order of field numbers."""
     if layer.blobs:
         bare = type(layer)()
         bare.CopyFrom(layer)
@@ -132,7 +132,7 @@ def _layer_chunks(layer: Any, arrays: Arrays, diffs: Arrays) -> Iterator[Chunk]:
     if diffs and len(diffs) != len(arrays):
         raise ProtoError(f"layer '{layer.name}': {len(arrays)} blobs but {len(diffs)} diffs")
     text = layer.SerializeToString(deterministic=True)
-    cut = 0  # where the first field behind `blobs` starts
+    cut = 0  # where the first field after `blobs` starts
     for number, _, _, after in fields(text, 0, len(text)):
         if number > _LAYER_BLOBS:
             break
@@ -146,7 +146,7 @@ def _layer_chunks(layer: Any, arrays: Arrays, diffs: Arrays) -> Iterator[Chunk]:
 
 
 def _blob_chunks(array: np.ndarray, diff: np.ndarray | None = None) -> list[Chunk]:
-    """A BlobProto: 5 data, 6 diff, 7 shape (left out where the blob has no axes, as in Caffe)."""
+    """A BlobProto: 5 data, 6 diff, 7 shape (left out if the blob has no axes, as in Caffe)."""
     if diff is not None and diff.shape != array.shape:
         raise ProtoError(f"a blob of shape {array.shape} has a diff of shape {diff.shape}")
     chunks: list[Chunk] = []

@@ -1,7 +1,7 @@
 """HDF5 as Caffe lays it out: weights (.caffemodel.h5), solver states (.solverstate.h5), lists of data files.
 
 In:   paths; arrays by layer.
-Out:  files like Caffe's, group by group and type by type, whole or not at all; arrays read back.
+Out:  files like Caffe's, group by group and type by type, complete or not at all; arrays read back.
 Not here: which blobs a net has (net.py), when to snapshot (solver.py), data layers (layers/hdf5_data.py).
 Source: BVLC util/hdf5.cpp, net.cpp (ToHDF5, CopyTrainedLayersFromHDF5), sgd_solver.cpp.
 
@@ -28,7 +28,7 @@ Numbered = Mapping[int, np.ndarray]  # a layer's blobs by their numbers
 
 
 def is_hdf5(path: str) -> bool:
-    """Tell whether a file is HDF5, by its first bytes; False where it cannot be opened."""
+    """Return whether a file is HDF5, by its first bytes; False if it cannot be opened."""
     try:
         with open(path, "rb") as file:
             return file.read(len(MAGIC)) == MAGIC
@@ -41,9 +41,9 @@ def reading(path: str) -> Iterator[Any]:
     """Open an HDF5 file to read.
 
     Raises:
-        ProtoError: it is missing, no HDF5 file, damaged, or what is read from it is not there.
+        ProtoError: it is missing, damaged or not an HDF5 file, or what is read from it is not there.
     """
-    import h5py  # late: `import caffe` is to be quick
+    import h5py  # late, to keep `import caffe` quick
 
     if not os.path.isfile(path):
         raise ProtoError(f"Could not open HDF5 file {path}: no such file")
@@ -53,7 +53,7 @@ def reading(path: str) -> Iterator[Any]:
     except (OSError, KeyError, RuntimeError, ValueError, TypeError) as problem:
         if isinstance(problem, CaffeError):
             raise
-        raise ProtoError(f"Failed to read HDF5 file {path}: {problem}; it is damaged, or not what it should be; "
+        raise ProtoError(f"Failed to read HDF5 file {path}: {problem}; it is damaged, or not the expected file; "
                          "write it again") from problem
 
 
@@ -67,12 +67,12 @@ def write_net(path: str, layers: Sequence[tuple[str, Numbered]],
         diffs: every layer's gradients, or None to leave them out.
 
     Raises:
-        ProtoError: two layers of one name, or the file cannot be written.
+        ProtoError: two layers with the same name, or the file cannot be written.
     """
     names = [name for name, _ in layers]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise ProtoError(f"{path}: HDF5 has one place a name, but several layers are called {', '.join(twice)}; "
+        raise ProtoError(f"{path}: HDF5 has one place per name, but several layers are called {', '.join(twice)}; "
                          "rename them, or save as a binary caffemodel")
     with _writing(path) as file:
         # DEVIATION D30: a layer's name with a slash makes groups within groups; Caffe stops there.
@@ -88,7 +88,7 @@ def read_net(path: str) -> list[tuple[str, Numbered]]:
     """Read weights: layers by name with their blobs by number, in the file's order.
 
     Raises:
-        ProtoError: missing, or not such a file.
+        ProtoError: missing, or not a file of this kind.
     """
     with reading(path) as file:
         if "data" not in file:
@@ -116,7 +116,7 @@ def read_solver_state(path: str) -> SolverStateData:
     """Read a solver's state.
 
     Raises:
-        ProtoError: missing, or not such a file.
+        ProtoError: missing, or not a file of this kind.
     """
     with reading(path) as file:
         history = _numbered(file["history"])

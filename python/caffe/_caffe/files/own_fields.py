@@ -22,23 +22,23 @@ _numbers: dict[int, str] = {}  # field number -> layer type
 
 
 def field_name(type_name: str) -> str:
-    """Give the name of a layer type's field: ScaledTanh -> scaled_tanh_param."""
+    """Return the name of a layer type's field: ScaledTanh -> scaled_tanh_param."""
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", type_name)
     return f"{words.lower()}_param"
 
 
 def register_fields(type_name: str, fields: Mapping[str, Any]) -> None:
-    """Let prototxts set fields of a layer type: `<type>_param { name: value }`.
+    """Allow prototxts to set fields of a layer type: `<type>_param { name: value }`.
 
-    Message classes are built anew; messages made before keep working among themselves, but not with new ones.
+    Message classes are rebuilt; messages made before keep working among themselves, but not with new ones.
 
     Args:
         type_name: the layer type; registering it again replaces its fields.
-        fields: by name, a default (bool, int, float, str), a type where there is none, or [type] for a
+        fields: by name, a default (bool, int, float, str), a type if there is none, or [type] for a
             repeated field.
 
     Raises:
-        LayerError: a name that cannot be one, or is Caffe's; a default of another kind.
+        LayerError: an invalid name, or one of Caffe's; a default of another kind.
     """
     if not re.fullmatch(r"[A-Za-z]\w*", type_name):
         raise LayerError(f"layer type {type_name!r}: want letters, digits and _ only, a letter first")
@@ -58,7 +58,7 @@ def register_fields(type_name: str, fields: Mapping[str, Any]) -> None:
 
 
 def field_values(layer_param: Any, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Read what a LayerParameter says of its type's own fields, defaults where it is silent."""
+    """Read a LayerParameter's values for its type's own fields, defaults where it gives none."""
     if not fields:
         return {}
     own = getattr(layer_param, field_name(layer_param.type))

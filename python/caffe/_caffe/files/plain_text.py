@@ -1,9 +1,9 @@
-"""Plain prototxt, read fast: what nearly every net's file is made of, `name: value` and `name { ... }`.
+"""Plain prototxt, read fast: what nearly every net's file consists of, `name: value` and `name { ... }`.
 
 In:   text of a prototxt; the message class wanted.
 Out:  read_plain: the message, or None where the text holds anything else or anything wrong.
 Not here: the rest of the language (lists, escapes, <>, octal numbers, ...) and errors: text_format, by proto_text.py,
-          which takes eight times as long. Whatever is read here it reads, too, with the same result.
+          which takes eight times as long. It also reads whatever is read here, with the same result.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _fields: dict[Descriptor, dict[str, _Field]] = {}
 
 
 def read_plain(text: str, kind: Any) -> Any | None:
-    """Return the message of class `kind` that a plain text holds, else None."""
+    """Return the message of class `kind` that a plain text holds, otherwise None."""
     try:
         return kind(**_values(text, kind.DESCRIPTOR))
     except (NotPlainError, KeyError, IndexError, ValueError, TypeError):  # a field, a brace, a number too large, a kind
@@ -87,12 +87,12 @@ def _fields_of(message: Descriptor) -> dict[str, _Field]:
 
 
 def _is_repeated(field: Any) -> bool:
-    found = getattr(field, "is_repeated", None)  # from protobuf 6 on, where `label` is on its way out
+    found = getattr(field, "is_repeated", None)  # from protobuf 6 on, where `label` is deprecated
     return field.label == FieldDescriptor.LABEL_REPEATED if found is None else found
 
 
 def _converter(field: Any) -> Callable[[str], Any] | None:
-    """Return what makes a value of its text; where the text is of another kind, that fails."""
+    """Return what turns text into a value; it fails if the text is of another kind."""
     if field.type in (FieldDescriptor.TYPE_FLOAT, FieldDescriptor.TYPE_DOUBLE):
         return float
     if field.type == FieldDescriptor.TYPE_BOOL:

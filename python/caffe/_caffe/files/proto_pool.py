@@ -99,7 +99,7 @@ def _resolve_types(file: Any, messages: dict[str, Any]) -> None:
 
 
 def _shortest_float(found: re.Match[str]) -> str:
-    """Print a number as C++ does: the fewest of 6 or 9 digits (15 or 17 for doubles) that serve."""
+    """Print a number as C++ does: with 6 digits if they suffice, else 9 (15 or 17 for doubles)."""
     name, text = found.group(2), found.group(3)
     few, many, cast = (15, 17, float) if name.startswith("double_") else (6, 9, _float32)
     short = f"{cast(text):.{few}g}"
@@ -142,9 +142,9 @@ def _load(more: str) -> None:
 
 
 def rebuild(more: str) -> None:
-    """Build all classes anew, with further tables; `caffe_pb2` then has the new ones.
+    """Rebuild all classes, with further tables; `caffe_pb2` then has the new ones.
 
-    FILE is another object afterwards: use it as `proto_pool.FILE`.
+    FILE is a new object afterwards: use it as `proto_pool.FILE`.
     """
     _load(more)
     if (public := sys.modules.get(PUBLIC_MODULE)) is not None:

@@ -31,7 +31,7 @@ _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
 
 
 def read_net_param_from_text(path: str | os.PathLike[str]) -> Any:
-    """Read a net's prototxt and upgrade it to the current form; ProtoError where it is not one."""
+    """Read a net's prototxt and upgrade it to the current form; ProtoError if it is not one."""
     return upgrade_net(read_text(path, MESSAGES["NetParameter"]()), os.fspath(path))
 
 
@@ -49,7 +49,7 @@ def read_text(path: str | os.PathLike[str], message: M) -> M:
             data = file.read()
     except (OSError, ValueError) as error:  # the first words are what genuine pycaffe says; ValueError: a zero byte
         raise ProtoError(f"Could not open file {name} ({getattr(error, 'strerror', error)})") from error
-    if not data.strip():  # DEVIATION D8: Caffe takes it for a net without layers.
+    if not data.strip():  # DEVIATION D8: Caffe takes this as a net without layers.
         raise ProtoError(f"{name}: the file is empty; want the text of a {kind} (a .prototxt)")
     return parse_text(_decode(data, name, kind), message, name)
 
@@ -125,7 +125,7 @@ def _count_braces(text: str) -> tuple[int, int]:
 
 
 def _did_you_mean(words: str) -> str:
-    """The nearest known field or enum value, or all of them where none is near and they are few."""
+    """The nearest known field or enum value, or all of them if none is near and they are few."""
     if found := _NO_FIELD.search(words):
         known = [field.name for field in proto_pool.FILE.message_types_by_name[found[1]].fields]
     elif found := _NO_VALUE.search(words):

@@ -5,7 +5,7 @@ Out:  SCHEMA (Caffe's own schema) and EXTENSIONS (fields of forks), both read by
 Not here: building descriptors and classes (proto_pool.py).   Source: caffe.proto of BVLC Caffe.
 
 How to read it: `message NAME` opens a message; then come `enum NAME: VALUE=number ...` lines and
-fields `number type name=default`, parted by semicolons. After a type, `*` means repeated, `**`
+fields `number type name=default`, separated by semicolons. After a type, `*` means repeated, `**`
 repeated and packed, `!` required; a type with a leading dot is an enum of the same message.
 
 How to add a field that only a fork of Caffe has: write it into EXTENSIONS, under `message NAME` of

@@ -1,9 +1,9 @@
 """Bring nets and solvers of every age to the current form.
 
 In:   NetParameter or SolverParameter as read from a file (text or binary).
-Out:  a new message in the current form; the one given is left as it was.
+Out:  a new message in the current form; the given one is left unchanged.
 Not here: reading files (proto_text.py), the V0 form itself (upgrade_v0.py).
-Source: BVLC upgrade_proto.cpp, whose order of steps and messages are kept.
+Source: BVLC upgrade_proto.cpp, whose messages and order of steps are kept.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _V1_OWN = {"bottom", "top", "name", "include", "exclude", "type", "blobs", "para
 
 
 def upgrade_net(param: Any, source: str = "net") -> Any:
-    """Return `param` (NetParameter) in the current form; ProtoError where it mixes forms.
+    """Return `param` (NetParameter) in the current form; ProtoError if it mixes forms.
 
     Args:
         param: a net of any age.
@@ -124,7 +124,7 @@ def _param(layer: Any, i: int) -> Any:
 
 
 def _upgrade_input(net: Any, source: str) -> None:
-    """Turn `input` with `input_shape` or `input_dim` into an Input layer in first place."""
+    """Turn `input` with `input_shape` or `input_dim` into an Input layer in the first position."""
     inputs, shapes, dims = list(net.input), list(net.input_shape), list(net.input_dim)
     if shapes or dims:
         if shapes and len(shapes) < len(inputs):
@@ -170,7 +170,7 @@ def upgrade_solver(param: Any, source: str = "solver") -> Any:
 
 
 def upgrade_snapshot_prefix(param: Any, path: str) -> Any:
-    """Fill in snapshot_prefix from the solver file's name where none or only a folder is given."""
+    """Fill in snapshot_prefix from the solver file's name if none or only a folder is given."""
     solver = MESSAGES["SolverParameter"]()
     solver.CopyFrom(param)
     stem = os.path.splitext(path)[0]

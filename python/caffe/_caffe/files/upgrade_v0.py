@@ -69,11 +69,11 @@ _MOVES: dict[str, tuple[str, dict[str, str] | str]] = {
 def upgrade_v0_net(param: Any, source: str) -> Any:
     """Return a V0 net in V1 form; ProtoError for mixed forms and unknown types."""
     new_style = [layer.name for layer in param.layers if not layer.HasField("layer")]
-    if new_style or param.layer:  # DEVIATION D9: Caffe goes on to stop at an empty type.
+    if new_style or param.layer:  # DEVIATION D9: Caffe continues, and stops at an empty type.
         raise ProtoError(f"{source}: V0 layers (layers {{ layer {{ ... }} }}) are mixed with later "
                          f"ones ({(new_style or [param.layer[0].name])[0]!r}); use one form")
     padded = _fold_padding_layers(param, source)
-    # Caffe: only these four fields outlive the upgrade.
+    # Caffe: only these four fields survive the upgrade.
     net = MESSAGES["NetParameter"](input=padded.input, input_dim=padded.input_dim)
     for field in ("name", "force_backward"):
         if padded.HasField(field):

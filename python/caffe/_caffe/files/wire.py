@@ -32,12 +32,12 @@ class WireError(ValueError):
 
 
 def sniff(head: bytes) -> str:
-    """Name the kind of file that starts with `head`; empty when it is none of the kinds known."""
+    """Name the kind of file that starts with `head`; empty if it is none of the known kinds."""
     return next((kind for magic, kind in _MAGIC if head.startswith(magic)), "")
 
 
 def looks_like_text(head: bytes) -> bool:
-    """Whether the first bytes of a file are plain text, as of a prototxt given in its place."""
+    """Whether the first bytes of a file are plain text, as of a prototxt given in place of it."""
     return bool(head.strip()) and all(byte >= 32 or byte in b"\t\r\n\f\v" for byte in head)
 
 
@@ -75,7 +75,7 @@ def read_field(buffer: Any, pos: int, end: int) -> tuple[int, int, int, int]:
     else:
         raise WireError(f"byte {start}: field {number} has wire type {kind}, unknown here")
     if size > end - pos:
-        raise WireError(f"byte {start}: field {number} wants {size} bytes, has {end - pos}")
+        raise WireError(f"byte {start}: field {number} needs {size} bytes, has {end - pos}")
     return number, kind, pos, pos + size
 
 

@@ -1,23 +1,23 @@
-"""Which kernel of cuDNN convolves: chosen by a rule of cuDNN's, or by trying those that there are, once for a shape.
+"""Which kernel of cuDNN convolves: chosen by a rule of cuDNN's, or by trying all there are, once per shape.
 
 In:   a convolution, or its gradients, on a card.
-Out:  what torch gives, by a kernel that was measured where the same convolution has come before.
+Out:  what torch returns, by a kernel that was measured if the same convolution has occurred before.
 Not here: what is convolved (base_convolution); the CPU, where nothing of this happens.
 Source: PyTorch, aten/src/ATen/native/cudnn/Conv_v8.cpp and Convolution.cpp; torch.backends.cudnn.
 
 What torch does. With `benchmark` it times up to `benchmark_limit` (10) kernels, each for real, and keeps the fastest;
-else it takes the first of cuDNN's rule. Either choice goes into one cache of the thread, found by operation, shapes,
+else it takes the first by cuDNN's rule. Either choice goes into one cache of the thread, found by operation, shapes,
 strides, type, alignment, group, `deterministic` and `allow_tf32`, but not by `benchmark`: a choice by the rule stays,
-and a later `benchmark` searches no more. A search takes tens of runs, and empties torch's cache of device memory.
+and a later `benchmark` no longer searches. A search takes tens of runs, and empties torch's cache of device memory.
 
-What is done here. Images have sizes of their own, and one that comes once must not pay for a search. So a convolution's
+What is done here. Images differ in size, and a size seen once must not pay for a search. So a convolution's
 first runs go by the rule, and among kernels that repeat to the bit (`deterministic`), which makes their choice another
-entry of the cache; from its third run on, all kernels are tried. A layer is so tried in at most 16 sizes. With
+entry of the cache; from its third run on, all kernels are tried. A layer is tried this way in at most 16 sizes. With
 `deterministic`, torch convolves dilated kernels without cuDNN; these are tried at once, in the first 4 sizes.
-Nothing is begun while a CUDA graph is recorded. Whoever set `benchmark` or `deterministic` is left alone.
+No search begins while a CUDA graph is recorded. If `benchmark` or `deterministic` was set by hand, it is left alone.
 
 CAFFE_CUDNN_SEARCH=0 in the environment: torch's own way always. CAFFE_CUDNN_WORKSPACE_MB (default 1024; 0: no bound)
-goes to cuDNN as CUDNN_CONV_WSCAP_DBG, unless that is set: more memory at once no kernel may take, tried or not.
+goes to cuDNN as CUDNN_CONV_WSCAP_DBG, unless that is set: no kernel may take more memory at once, tried or not.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ _search = Search()
 
 def convolution(layer: object, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None,
                 *geometry: Any) -> torch.Tensor:
-    """Convolve as torch.convolution; geometry: stride, padding, dilation, transposed, output_padding, groups."""
+    """Convolve as torch.convolution does; geometry: stride, padding, dilation, transposed, output_padding, groups."""
     with _kernels(id(layer), x, weight, geometry):
         return torch.convolution(x, weight, bias, *geometry)
 
@@ -82,7 +82,7 @@ def gradients(layer: object, dy: torch.Tensor, x: torch.Tensor, weight: torch.Te
 
 
 def bound_workspace() -> None:
-    """Hand the bound to cuDNN, which reads it once, when it is first used."""
+    """Pass the bound to cuDNN, which reads it once, when first used."""
     bound = os.environ.get("CAFFE_CUDNN_WORKSPACE_MB", str(WORKSPACE_MB))
     if bound not in ("", "0"):
         os.environ.setdefault("CUDNN_CONV_WSCAP_DBG", bound)
@@ -96,7 +96,7 @@ def _kernels(layer: int, x: torch.Tensor, weight: torch.Tensor, geometry: tuple[
         yield
         return
     is_dilated = any(length != 1 for length in geometry[2])
-    # Layers alike share cuDNN's choice, but not their counts: three of them in one pass are no repetition.
+    # Identical layers share cuDNN's choice, but not their counts: three of them in one pass are not a repetition.
     what = layer, weight.shape, x.dtype, switches.allow_tf32, str(geometry)
     tries = _search.tries(what, tuple(x.shape), is_dilated, may_begin=not _is_recorded())
     switches.benchmark, switches.deterministic = tries, not tries and not is_dilated

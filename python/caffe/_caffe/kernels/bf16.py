@@ -1,7 +1,7 @@
-"""What is special about bf16: sums are made in float32, and kernels of oneDNN err in some convolutions.
+"""What is special about bf16: sums are made in float32, and oneDNN's kernels err in some convolutions.
 
 In:   contiguous tensors on the CPU; a convolution and its bottom.
-Out:  sums, added where they belong; whether a convolution is a task of float32.
+Out:  sums, added where they belong; whether a convolution must be left to float32.
 Not here: what computes in bf16 (choose casts, each way multiplies).
 """
 

@@ -45,9 +45,9 @@ class Convolution(NamedTuple):
 
 
 class Way:
-    """A way to compute some of the convolutions; what it does not override it does not serve."""
+    """A way to compute some convolutions; it does not serve what it does not override."""
 
-    takes_float32 = False  # whatever it computes in; else operands come in the type of the convolution
+    takes_float32 = False  # whatever it computes in; otherwise operands come in the type of the convolution
 
     def serves(self, operation: Operation, conv: Convolution, weight: torch.Tensor, x: torch.Tensor,
                y: torch.Tensor) -> bool:

@@ -1,9 +1,9 @@
-"""A convolution on the CPU that is written where it is wanted, with no tensor of its own.
+"""Convolution on the CPU into a given output tensor, without one of its own.
 
 In:   x (N, C, H, W); out with channels last, on the CPU; weight (num_output, C / group, kh, kw).
 Out:  bit for bit what torch.convolution returns; its data gradient.
-Not here: what torch calls in place, an output over an input. Source: oneDNN's sum post-operation.
-Why: fresh memory is expensive: 65 MB cost some 18 ms in page faults, and 2 ms once they are there.
+Not here: what torch calls in place, an output written over an input. Source: oneDNN's sum post-operation.
+Why: fresh memory is expensive: 65 MB cost some 18 ms in page faults, and 2 ms once the pages are there.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from . import padding
 from .convolution import Convolution, Way
 from .scratch import in_type
 
-LARGE = 1 << 20  # values of the output from which it pays
+LARGE = 1 << 20  # from this many values of the output on, it pays off
 HAS_KERNEL = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise_")
 
 

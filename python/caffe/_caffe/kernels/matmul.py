@@ -1,7 +1,7 @@
 """A convolution as one matrix product over windows of the bottom.
 
 In:   tensors (N, C, H, W) on the CPU, as matrices (C, N H W); a weight (num_output, C, kh, kw).
-Out:  the convolution, or its gradients: the weight's is added where it belongs, without a copy.
+Out:  the convolution, or its gradients: that of the weight is added where it belongs, without a copy.
 Not here: groups, and convolutions that torch's own kernel does faster.
 Why: a convolution kernel reorders the weight and makes a gradient of its own. Measured on 2 cores: a 1 x 1 kernel, 120
 to 48 channels of 20 x 16: forward 83 to 38, weight gradient 110 to 37, data gradient 97 to 49 us; fc6 (7 x 7, 512 to
@@ -18,8 +18,8 @@ from . import bf16
 from .convolution import Convolution, Way
 from .scratch import Scratch, in_type
 
-LARGE = 1 << 22  # values of a weight, from which torch's kernel takes longer to order it than the columns take
-FEW = 8  # windows, up to which it does so whatever the weight
+LARGE = 1 << 22  # from this many values on, torch's kernel takes longer to order the weight than the columns take
+FEW = 8  # up to this many windows it does so whatever the weight
 PART = 256  # outputs whose products are made in bf16 at a time
 
 
@@ -29,7 +29,7 @@ class Matmul(Way):
     def serves(self, operation, conv, weight, x, y):
         """Whether bottom and top are matrices, and a window is a pixel or the weight outweighs all windows.
 
-        Torch has no fast kernel in Caffe's order either for a gradient of windows that do not overlap.
+        Nor does torch have a fast kernel in Caffe's order for a gradient of windows that do not overlap.
         """
         if conv.group > 1 or not (_is_matrix(x) and _is_matrix(y)):
             return False

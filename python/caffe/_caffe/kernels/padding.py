@@ -1,12 +1,12 @@
 """What oneDNN is not asked to do: some padding, and single channels with channels last.
 
 In:   a bottom (N, C, H, W) on the CPU, and how a kernel slides over it.
-Out:  the bottom with its padding laid around it, and the padding that is left for the kernel to do; both as they were
+Out:  the bottom with its padding laid around it, and the padding left for the kernel to do; both unchanged
       where the kernel pads well.
 One channel: strides of channels last say nothing there, but with a batch over 1 and a stride, over a plane that leaves
 a top one place wide (4 items of 1 x 19 x 3, kernel 2, stride 1 x 2), torch 2.13 takes them and convolves something
 else. Padding: with torch 2.13, a kernel with stride and dilation, with channels last, over a plane narrower than its
-stride or pad (4 channels of 16 x 1, pad 7, stride 2, dilation 2) reads foreign memory, and the process may die of it.
+stride or pad (4 channels of 16 x 1, pad 7, stride 2, dilation 2) reads foreign memory, which may kill the process.
 """
 
 from __future__ import annotations

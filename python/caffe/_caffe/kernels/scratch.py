@@ -1,7 +1,7 @@
 """Memory that one call needs for a while, and the next call after it.
 
 In:   shapes and types, on the CPU.
-Out:  tensors of any content. Each belongs to the call until it is given back or the call ends.
+Out:  tensors with any content. Each belongs to the call until it is given back or the call ends.
 Not here: what is computed in it.
 Why: fresh pages cost more than filling them: 411 MB of weights take 104 ms to copy to a new place, 17 to an old one.
 """
@@ -48,7 +48,7 @@ class Scratch:
         return buffer[:size].view(dtype).view(shape)
 
     def like(self, tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-        """Return a tensor to be overwritten that stands like another; with channels last like some channels of one."""
+        """Return a tensor to be overwritten, laid out like another; with channels last like some channels of one."""
         if _is_dense(tensor):
             return self.take((tensor.numel(),), dtype).as_strided(tensor.shape, tensor.stride())
         n, c, height, width = tensor.shape
@@ -61,13 +61,13 @@ class Scratch:
         return self.like(tensor, dtype).copy_(tensor)
 
     def give_back(self, tensor: torch.Tensor) -> None:
-        """Let the next take have the memory of a tensor that begins a buffer."""
+        """Let the next `take` have the memory of a tensor that lies at the start of a buffer."""
         _give_back(self._taken.pop(tensor.data_ptr()))
 
 
 @contextlib.contextmanager
 def in_type(out: torch.Tensor, dtype: torch.dtype) -> Iterator[torch.Tensor]:
-    """Yield `out`, or in its place a tensor of another type, which is copied into it afterwards."""
+    """Yield `out`, or a tensor of another type in its place, which is copied into it afterwards."""
     if out.dtype == dtype:
         yield out
         return
@@ -78,7 +78,7 @@ def in_type(out: torch.Tensor, dtype: torch.dtype) -> Iterator[torch.Tensor]:
 
 
 def forget() -> None:
-    """Free the buffers of this thread that no call has."""
+    """Free the buffers of this thread that no call is using."""
     _buffers().clear()
 
 

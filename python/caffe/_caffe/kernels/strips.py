@@ -1,9 +1,9 @@
-"""Weight gradients in bf16 over large planes, a strip of rows after another.
+"""Weight gradients in bf16 over large planes, one strip of rows after another.
 
 In:   tensors (N, C, H, W) on the CPU, float32, with channels last; no strides, dilation, groups.
 Out:  the gradient of the weight: each strip's, rounded to bf16, is added where it belongs in float32.
 Not here: gradients in float32, where there is no gain.
-Why: torch's kernel orders all of its bottom and top anew, in fresh memory. 64 to 64 channels of 698 x 698: 158 to
+Why: torch's kernel reorders all of its bottom and top, in fresh memory. 64 to 64 channels of 698 x 698: 158 to
 105 ms.
 """
 
@@ -17,10 +17,10 @@ from .convolution import Way
 from .scratch import Scratch
 from .winograd.rows import seen_by
 
-LARGE = 1 << 22  # values of a top's item from which it pays
-FEW = 16  # channels of the bottom, below which it does not
-STRIP = 1 << 21  # values of a top at a time
-SMALL = 1 << 18  # values of a weight, from which adding it strip by strip costs what is gained
+LARGE = 1 << 22  # from this many values of a top's item on, it pays off
+FEW = 16  # with fewer channels of the bottom it does not
+STRIP = 1 << 21  # values of the top per strip
+SMALL = 1 << 18  # from this many values of the weight on, adding it strip by strip costs all the gain
 
 
 class Strips(Way):

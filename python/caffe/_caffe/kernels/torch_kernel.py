@@ -1,4 +1,4 @@
-"""Torch's own convolution kernels, asked in the way that suits them.
+"""Torch's own convolution kernels, called in the way that suits them.
 
 In:   tensors (N, C, spatial...) of up to three spatial axes, on any device.
 Out:  what torch.convolution returns, and its gradients.
@@ -14,14 +14,14 @@ import torch
 from . import autotune, padding
 from .convolution import Convolution, Way
 
-NARROW = 8  # channels, and
-LARGE = 1 << 14  # pixels, from which the CPU's vectors fill better with channels last
-COPIED = 1 << 22  # values, up to which leaving out columns gains more than the copy costs; rows need none
-HEAVY = 2  # times a weight's values more than bottom's and top's, from which ordering it for channels last costs more
+NARROW = 8  # up to this many channels, and
+LARGE = 1 << 14  # from this many pixels on, the CPU's vectors fill better with channels last
+COPIED = 1 << 22  # up to this many values, leaving out columns gains more than the copy costs; rows need no copy
+HEAVY = 2  # if so many times its values exceed bottom's and top's, ordering a weight for channels last costs more
 
 
 class TorchKernel(Way):
-    """Serves all; on the CPU it turns tensors to the order in which the kernel is fast."""
+    """Serves all; on the CPU it converts tensors to the order in which the kernel is fast."""
 
     def serves(self, operation, conv, weight, x, y):
         """Always."""
@@ -61,7 +61,7 @@ class TorchKernel(Way):
 
 def _order(conv: Convolution, weight: torch.Tensor, x: torch.Tensor, y: torch.Tensor,
            last: bool) -> torch.memory_format | None:
-    """Return how bottom and top should stand; None: as they do.
+    """Return how bottom and top should be laid out; None: as they are.
 
     Torch orders a plain weight slowly for its kernels with channels last. 512 to 512 channels of 14 x 14, 3 x 3: 11.7
     and 9.6 ms forward, 16.8 and 12.6 ms for the weight gradient.
@@ -131,6 +131,6 @@ def _is_narrow(conv: Convolution, channels: int, plane: torch.Tensor) -> bool:
 
 
 def _channels_last(tensor: torch.Tensor) -> bool:
-    """Whether a (N, C, H, W) tensor stands with channels last, and only so."""
+    """Whether an (N, C, H, W) tensor is laid out with channels last, and only so."""
     return (tensor.dim() == 4 and not tensor.is_contiguous()
             and tensor.is_contiguous(memory_format=torch.channels_last))

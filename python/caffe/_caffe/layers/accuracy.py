@@ -16,9 +16,9 @@ from .base.axes import canonical_axis
 
 @register_layer("Accuracy")
 class AccuracyLayer(Layer):
-    """Share of right items; a second top gives it for each class. No gradient.
+    """Share of correct items; a second top gives it for each class. No gradient.
 
-    Caffe: an item is right if fewer than top_k other classes score at least as much as the true
+    Caffe: an item is correct if fewer than top_k other classes score at least as much as the true
     one, so ties count against it; without any item to count the answer is 0.
     """
 
@@ -36,7 +36,7 @@ class AccuracyLayer(Layer):
         self.ignore_label = param.ignore_label if param.HasField("ignore_label") else None
 
     def reshape(self, bottom, top):
-        """Check the counts; tops are a scalar and one value a class."""
+        """Check the counts; tops are a scalar and one value per class."""
         scores, labels = bottom[0].shape, bottom[1].shape
         axis = canonical_axis(self, bottom[0], self.layer_param.accuracy_param.axis)
         outer, self.classes, inner = prod(scores[:axis]), scores[axis], prod(scores[axis + 1 :])
@@ -64,7 +64,7 @@ class AccuracyLayer(Layer):
         self._check_range(labels, bottom[1].host_data())
         at_least = (scores >= scores.gather(1, labels.unsqueeze(1))).sum(
             1
-        )  # counts the true class, too
+        )  # also counts the true class
         right = (at_least <= self.top_k) & counted
         self._share(right.sum(), counted.sum(), top[0])
         if len(top) > 1:
@@ -96,6 +96,6 @@ class AccuracyLayer(Layer):
             )
 
     def backward(self, top, propagate_down, bottom):
-        """Refuse."""
+        """Fail: there is no gradient."""
         if any(propagate_down):
             self.fail("Not Implemented Yet: Accuracy has no gradient; set propagate_down: false")

@@ -1,4 +1,4 @@
-"""ArgMax: places (or values) of the largest scores. Source: BVLC argmax_layer.cpp."""
+"""ArgMax: indices (or values) of the largest scores. Source: BVLC argmax_layer.cpp."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from .base.axes import canonical_axis, count
 class ArgMaxLayer(Layer):
     """The `top_k` largest along `axis`, or of all values of an item; no gradient.
 
-    Without `axis` the top is (N, 1, top_k), or (N, 2, top_k) with the values behind the places
-    where `out_max_val`; with `axis`, values take the places' place.
+    Without `axis` the top is (N, 1, top_k), or (N, 2, top_k) with the values after the indices
+    if `out_max_val`; with `axis`, values replace the indices.
     """
 
     is_pure = True
@@ -48,8 +48,8 @@ class ArgMaxLayer(Layer):
             top[0].reshape(shape[0], 2 if self.out_max_val else 1, self.top_k, *ones)
 
     def forward(self, bottom, top):
-        """Write the places, largest score first."""
-        # Caffe: pairs (value, place) in falling order, so of equal values the later place is first.
+        """Write the indices, largest score first."""
+        # Caffe: pairs (value, index) in descending order, so of equal values the later index comes first.
         backwards = bottom[0].read_data().view(self.view).flip(1)
         values, places = torch.sort(backwards, dim=1, descending=True, stable=True)
         values = values[:, : self.top_k]
@@ -63,5 +63,5 @@ class ArgMaxLayer(Layer):
             y.view(-1, self.top_k).copy_(places[..., 0])
 
     def backward(self, top, propagate_down, bottom):
-        """Refuse: places have no gradient."""
+        """Fail: indices have no gradient."""
         self.fail("Not Implemented Yet: an ArgMax layer has no gradient; use it in TEST nets, or outside the loss")

@@ -1,4 +1,4 @@
-"""BatchNorm: every channel to mean 0 and deviation 1; no scale, no shift. Source: BVLC batch_norm_layer.cpp."""
+"""BatchNorm: bring every channel to mean 0 and deviation 1; no scale, no shift. Source: BVLC batch_norm_layer.cpp."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from ..layer_factory import register_layer
 
 @register_layer("BatchNorm")
 class BatchNormLayer(Layer):
-    """(x - mean) / sqrt(variance + eps) of each channel, of the batch (TRAIN) or as kept (TEST).
+    """(x - mean) / sqrt(variance + eps) of each channel, by statistics of the batch (TRAIN) or the kept ones (TEST).
 
-    Parameters: sums of means (C), of variances (C), and how much they weigh (1); they never learn by
+    Parameters: sums of means (C), of variances (C), and their weight (1); they never learn by
     gradient. May run in place. Source: Ioffe and Szegedy 2015.
     """
 
@@ -41,7 +41,7 @@ class BatchNormLayer(Layer):
             elif self.layer_param.param[i].lr_mult != 0:
                 self.fail(f"Cannot configure batch normalization statistics as layer parameters: param {i} has "
                           f"lr_mult {self.layer_param.param[i].lr_mult:g}; want 0")
-        # The top of the last forward in batch statistics, which layers in place may overwrite; memory for backward.
+        # The top of the last forward with batch statistics, which in-place layers may overwrite; memory for backward.
         self._normed = self._work = None
         self._shape = None
 
@@ -66,7 +66,7 @@ class BatchNormLayer(Layer):
         self._others = (0, *range(2, axes))
 
     def forward(self, bottom, top):
-        """Top = (x - mean) / sqrt(variance + eps); in TRAIN the kept sums move on."""
+        """Top = (x - mean) / sqrt(variance + eps); in TRAIN the kept sums are updated."""
         x, y = self._by_channel(bottom[0].read_data()), self._by_channel(top[0].write_data())
         if self.use_global_stats:
             means, variances = self._kept()
@@ -86,7 +86,7 @@ class BatchNormLayer(Layer):
         return tensor if tensor.dim() > 1 else tensor.view(self._view)
 
     def _kept(self):
-        """Return the kept means and variances: their sums by how much they weigh, 0 where that is nothing."""
+        """Return the kept means and variances: their sums divided by their weight, 0 where that is 0."""
         means, variances, weight = self.read_param(0), self.read_param(1), self.read_param(2)
         if common.on_host():
             weight = float(weight)
@@ -99,7 +99,7 @@ class BatchNormLayer(Layer):
         return (variance + self.eps).sqrt_().view(self._per_channel)
 
     def _keep(self, mean, variance):
-        """Let what is kept fade by moving_average_fraction, and add this batch's."""
+        """Scale what is kept by moving_average_fraction, and add this batch's."""
         unbiased = self.size / (self.size - 1) if self.size > 1 else 1
         for i, value in enumerate((mean, variance * unbiased, 1.0)):
             self.edit_param(i).mul_(self.fraction).add_(value)
@@ -129,5 +129,5 @@ class BatchNormLayer(Layer):
 
 
 def _like(x, kept):
-    """Return memory that stands like x: what is kept, where it does."""
+    """Return memory laid out like x: the kept memory, if it is."""
     return kept if kept is not None and kept.shape == x.shape and kept.stride() == x.stride() else torch.empty_like(x)

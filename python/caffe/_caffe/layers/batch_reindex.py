@@ -27,13 +27,13 @@ class BatchReindexLayer(Layer):
         """Copy the items.
 
         Raises:
-            LayerError: an index is no item's number.
+            LayerError: an index is not the number of an item.
         """
         if top[0].count:
             torch.index_select(bottom[0].read_data(), 0, self._index(bottom), out=top[0].write_data())
 
     def backward(self, top, propagate_down, bottom):
-        """Add each item's gradients up."""
+        """Add up each item's gradients."""
         if propagate_down[1]:
             self.fail("Cannot backprop to index.")
         if propagate_down[0]:

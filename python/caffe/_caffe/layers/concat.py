@@ -11,7 +11,7 @@ from .base.axes import canonical_axis
 
 @register_layer("Concat")
 class ConcatLayer(Layer):
-    """Bottoms of equal shape but for one axis, joined along it.
+    """Bottoms of equal shape except for one axis, joined along it.
 
     A single bottom is shared, data and diff.
     """
@@ -77,7 +77,7 @@ class ConcatLayer(Layer):
             torch.cat([blob.read_data() for blob in bottom], self.axis, out=top[0].write_data())
 
     def backward(self, top, propagate_down, bottom):
-        """Hand each bottom its part."""
+        """Pass each bottom its part."""
         if len(bottom) == 1:
             return
         dy = top[0].read_diff()

@@ -1,4 +1,4 @@
-"""ContrastiveLoss: pairs that are alike are drawn together, others pushed apart up to a margin.
+"""ContrastiveLoss: similar pairs are drawn together, others pushed apart up to a margin.
 
 Source: BVLC contrastive_loss_layer.cpp; Hadsell et al. 2006.
 """
@@ -13,7 +13,7 @@ from ..layer_factory import register_layer
 
 @register_layer("ContrastiveLoss")
 class ContrastiveLossLayer(LossLayer):
-    """sum (y d² + (1 - y) max(margin - d, 0)²) / (2 N) of pairs (N, C) with y = 1 where alike.
+    """sum (y d² + (1 - y) max(margin - d, 0)²) / (2 N) of pairs (N, C) with y = 1 where similar.
 
     legacy_version has max(margin - d², 0) in place of the square.
     """
@@ -26,18 +26,18 @@ class ContrastiveLossLayer(LossLayer):
         one, two, alike = bottom
         flat = all(blob.height == 1 and blob.width == 1 for blob in (one, two))
         if one.channels != two.channels or not flat or alike.count != alike.num:
-            self.fail(f"want two bottoms of shape (N, C) and one number an item; got {one.shape}, {two.shape} and "
+            self.fail(f"want two bottoms of shape (N, C) and one number per item; got {one.shape}, {two.shape} and "
                       f"{alike.shape}")
 
     def allow_force_backward(self, bottom_index):
-        """Refuse the gradient of the third bottom alone."""
+        """Refuse only the gradient of the third bottom."""
         return bottom_index != 2
 
     def reshape(self, bottom, top):
-        """Check that all bottoms hold as many items."""
+        """Check that all bottoms hold equally many items."""
         super().reshape(bottom, top)
         if bottom[2].shape[:1] != bottom[0].shape[:1] or bottom[0].count != bottom[1].count:
-            self.fail(f"bottoms must hold as many items; got {bottom[0].shape}, {bottom[1].shape}, {bottom[2].shape}")
+            self.fail(f"bottoms need equally many items; got {bottom[0].shape}, {bottom[1].shape}, {bottom[2].shape}")
 
     def forward(self, bottom, top):
         """Top = the loss; distances are kept for backward."""
@@ -45,7 +45,7 @@ class ContrastiveLossLayer(LossLayer):
         param = self.layer_param.contrastive_loss_param
         self.apart = bottom[0].read_data().view(n, -1) - bottom[1].read_data().view(n, -1)
         self.squared = self.apart.square().sum(1)
-        alike = bottom[2].read_data().view(-1).to(torch.int64) != 0  # Caffe: cut to an integer
+        alike = bottom[2].read_data().view(-1).to(torch.int64) != 0  # Caffe: truncated to an integer
         if param.legacy_version:
             pushed = (param.margin - self.squared).clamp_min_(0)
         else:
@@ -53,7 +53,7 @@ class ContrastiveLossLayer(LossLayer):
         top[0].write_data().copy_(torch.where(alike, self.squared, pushed).sum().div_(2 * n))
 
     def backward(self, top, propagate_down, bottom):
-        """± (a - b) loss weight / N where alike; - that times the missing margin / d where not."""
+        """± (a - b) loss weight / N where similar; - that times the missing margin / d where not."""
         n, param = bottom[0].num, self.layer_param.contrastive_loss_param
         alike = bottom[2].read_data().view(-1).to(torch.int64) != 0
         if param.legacy_version:

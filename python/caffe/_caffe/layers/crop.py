@@ -41,7 +41,7 @@ class CropLayer(Layer):
 
     def _cut(self, have, want):
         if len(have) != self.axis + len(self.offset) or len(want) < len(have):
-            self.fail(f"cannot crop bottom[0] {have} to bottom[1] {want} from axis {self.axis} on; want as many axes")
+            self.fail(f"cannot crop bottom[0] {have} to bottom[1] {want} from axis {self.axis}; want equally many axes")
         windows = []
         for axis, offset in enumerate(self.offset, self.axis):
             if have[axis] - offset < want[axis]:
@@ -57,7 +57,7 @@ class CropLayer(Layer):
         return tensor
 
     def plan_step(self, bottom, top):
-        """Return `crop` where rows and columns alone are cropped."""
+        """Return `crop` if only rows and columns are cropped."""
         return "crop" if self.axis == 2 and len(bottom[0].shape) == 4 else "layer"
 
     def forward(self, bottom, top):

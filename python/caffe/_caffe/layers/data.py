@@ -17,7 +17,7 @@ from ..layer_factory import register_layer
 
 
 class RecordReader(BatchReader):
-    """Reads records of a database, every solver those of its rank."""
+    """Reads records of a database; every solver reads those of its rank."""
 
     def __init__(self, cursor: Cursor | LevelDBCursor, transformer: DataTransformer, batch_size: int,
                  phase: int) -> None:
@@ -27,25 +27,25 @@ class RecordReader(BatchReader):
         self._every, self._rank = (common.solver_count(), common.solver_rank()) if phase == common.TRAIN else (1, 0)
 
     def batch_shape(self) -> tuple[int, int, int, int]:
-        """Give the shape that the first record leads to, and go on to this rank's first."""
+        """Return the batch shape that the first record implies, and move to this rank's first record."""
         shape = super().batch_shape()
         self._skip(self._rank)
         return shape
 
     def where(self) -> str:
-        """Name the present record."""
+        """Name the current record."""
         return f"record '{self.cursor.key}' of {self.cursor.kind} '{self.cursor.path}'"
 
     def image(self) -> tuple[np.ndarray, int]:
-        """Give the present record's array and label."""
+        """Return the current record's array and label."""
         try:
             datum = MESSAGES["Datum"].FromString(self.cursor.value)
         except DecodeError as problem:
-            raise CaffeError(f"it holds no Datum ({problem}); write the database again") from problem
+            raise CaffeError(f"it does not hold a Datum ({problem}); write the database again") from problem
         return datum_array(datum, self.transformer.color if datum.encoded else None), datum.label
 
     def advance(self) -> None:
-        """Go on to this rank's next record."""
+        """Move to this rank's next record."""
         self._skip(self._every)
 
     def _skip(self, count: int) -> None:
@@ -61,19 +61,19 @@ class DataLayer(PrefetchingLayer):
     max_num_top = 2
 
     def setup(self, bottom, top):
-        """Open the database, shape the tops by its first record, start to read ahead."""
+        """Open the database, shape the tops by its first record, start reading ahead."""
         param = self.layer_param.data_param
         self._check(param)
         transformer = self.transformer()
-        backend = param.DB.Name(param.backend).lower()  # Caffe: LEVELDB where the net names none
+        backend = param.DB.Name(param.backend).lower()  # Caffe: LEVELDB if the net names none
         reader = RecordReader(CURSORS[backend](param.source), transformer, param.batch_size, self.phase)
         log.info(f"Opened {backend} {param.source}", f"db_{backend}.cpp:35")
         self.read_ahead(top, reader)
 
     def _check(self, param):
         if not param.source:
-            self.fail("data_param.source is missing; it wants the folder of a database")
+            self.fail("data_param.source is missing; want the folder of a database")
         self.require_positive("data_param", "batch_size", "prefetch")
         if param.rand_skip:
-            # Caffe: the field is there and read by nothing since solvers share a database.
+            # Caffe: the field exists, but nothing has read it since solvers share a database.
             log.warning(f"layer '{self.name}': rand_skip is ignored, as in Caffe 1.0", "data_layer.cpp:27")

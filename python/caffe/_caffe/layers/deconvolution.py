@@ -16,7 +16,7 @@ class DeconvolutionLayer(BaseConvolutionLayer):
     """Weight (channels, num_output / group, kernel...).
 
     Where each channel only feeds its own output, as bilinear upsampling does, it counts as a group, which leaves out
-    the products with the zeros between channels. The weight is looked at in every pass, for it may be edited at any
+    the products with the zeros between channels. The weight is checked in every pass, as it may be edited at any
     time (on a GPU, when it may have been).
     """
 
@@ -28,7 +28,7 @@ class DeconvolutionLayer(BaseConvolutionLayer):
         return self.stride[axis] * (length - 1) + extent - 2 * self.pad[axis]
 
     def setup(self, bottom, top):
-        """Read the parameters, create weight and bias unless they are there."""
+        """Read the parameters, create weight and bias unless they exist."""
         super().setup(bottom, top)
         self._diagonal = Cached()
         self._per_channel = self._slides._replace(group=self.channels)
@@ -50,7 +50,7 @@ class DeconvolutionLayer(BaseConvolutionLayer):
             choose.data_gradient(self._per_channel, dy, kernels.unsqueeze(1), out)
 
     def _apart(self, values, weight):
-        """Return the values and one kernel per channel (C, h, w), None where channels cannot be taken apart."""
+        """Return the values and one kernel per channel (C, h, w), None where channels cannot be separated."""
         kernels = self.own_kernels(weight) if common.kernels() else None
         if kernels is None:
             return values, None
@@ -60,7 +60,7 @@ class DeconvolutionLayer(BaseConvolutionLayer):
         return values if self.group > 1 else upsampling.poisoned(values), kernels
 
     def own_kernels(self, weight):
-        """Return one kernel per channel where that is all the weight holds, else None; for values that are finite."""
+        """Return one kernel per channel where that is all the weight holds, otherwise None; for finite values."""
         if not (self.num_spatial_axes == 2 and self.channels == self.num_output and self.dilation == [1, 1]
                 and self.group in (1, self.channels) and upsampling.serves(self.kernel, self.stride)):
             return None

@@ -55,8 +55,8 @@ class DropoutLayer(Layer):
     def _draw(self, x):
         scale = 1.0 / (1.0 - self.ratio)
         if x.device.type == "cpu":
-            # Caffe: a value stays where one 32-bit draw falls below 1 - ratio. math_functions.cpp, rng_bernoulli.
+            # Caffe: a value stays if one 32-bit draw falls below 1 - ratio. math_functions.cpp, rng_bernoulli.
             kept = torch.from_numpy(common.rng().bernoulli(1.0 - self.ratio, x.numel()))
             return kept.to(torch.float32).mul_(scale).view(x.shape)
-        # DEVIATION D14: Caffe's GPU draws from cuRAND, seeded apart; no engine repeats those masks.
+        # DEVIATION D14: Caffe's GPU draws from cuRAND, seeded separately; no engine repeats those masks.
         return torch.empty_like(x).bernoulli_(1.0 - self.ratio).mul_(scale)

@@ -11,7 +11,7 @@ _LEGACY = ("num", "channels", "height", "width")
 
 @register_layer("DummyData")
 class DummyDataLayer(Layer):
-    """Constant tops are filled once, at setup, others anew before every forward."""
+    """Constant tops are filled once, at setup, the others again before every forward."""
 
     exact_num_bottom = 0
     min_num_top = 1
@@ -59,10 +59,10 @@ class DummyDataLayer(Layer):
         return pick(param.shape).dim
 
     def forward(self, bottom, top):
-        """Draw the tops that are not constant anew."""
+        """Draw the tops that are not constant again."""
         for blob, filler in zip(top, self.fillers, strict=True):
             if filler.type != "constant":
                 fill(blob, filler)
 
     def backward(self, top, propagate_down, bottom):
-        """Nothing below."""
+        """Do nothing: there is no bottom."""

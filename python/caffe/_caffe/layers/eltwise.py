@@ -13,7 +13,7 @@ class EltwiseLayer(Layer):
     """PROD, SUM (with a coefficient per bottom, default 1) or MAX of bottoms of one shape."""
 
     is_pure = True
-    hides_nan = True  # MAX passes over NaN
+    hides_nan = True  # MAX ignores NaN
     forward_any_strides = True
     pointwise = True
     min_num_bottom = 2
@@ -36,7 +36,7 @@ class EltwiseLayer(Layer):
         self._winner = None  # MAX: which bottom each value came from
 
     def reshape(self, bottom, top):
-        """Shape the top as the bottoms, which must be alike."""
+        """Shape the top as the bottoms, which must have one shape."""
         shape = bottom[0].shape
         for i, blob in enumerate(bottom):
             if blob.shape != shape:
@@ -56,7 +56,7 @@ class EltwiseLayer(Layer):
         self._run(xs, out)
 
     def backward(self, top, propagate_down, bottom):
-        """Hand each bottom its share of the gradient."""
+        """Pass each bottom its share of the gradient."""
         dy = top[0].read_diff()
         for i in reversed(range(len(bottom))):  # an in-place bottom[0] holds the top's diff until the end
             if propagate_down[i]:
@@ -92,7 +92,7 @@ class EltwiseLayer(Layer):
             torch.mul(dy, self.coeff[i], out=out)
 
     def _forward_max(self, xs, out):
-        # Caffe: of the first two a tie goes to the second; later ones must be greater.
+        # Caffe: among the first two a tie goes to the second; later ones must be greater.
         first = xs[0] > xs[1]
         winner = torch.where(first, 0, 1)
         out.copy_(torch.where(first, xs[0], xs[1]))

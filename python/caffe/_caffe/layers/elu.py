@@ -33,7 +33,7 @@ class ELULayer(Layer):
         torch.add(x.clamp_min(0), below, out=top[0].write_data())
 
     def backward(self, top, propagate_down, bottom):
-        """Gradient, below 0 times y + alpha."""
+        """Gradient, times y + alpha below 0."""
         if propagate_down[0]:
             # Caffe: x is read at backward time; in place it is y, of the same sign where alpha > 0.
             slope = torch.where(bottom[0].read_data() > 0, 1.0, top[0].read_data() + self.alpha)

@@ -1,4 +1,4 @@
-"""Embed: rows of a table by their numbers. Source: BVLC embed_layer.cpp."""
+"""Embed: rows of a table by number. Source: BVLC embed_layer.cpp."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ class EmbedLayer(Layer):
         top[0].reshape(*bottom[0].shape, self.width)
 
     def forward(self, bottom, top):
-        """Look the rows up.
+        """Look up the rows.
 
         Raises:
-            LayerError: a value is no row's number.
+            LayerError: a value is not the number of a row.
         """
         y = top[0].write_data().view(-1, self.width)
         torch.index_select(self.read_param(0), 0, self._index(bottom[0]), out=y)
@@ -51,7 +51,7 @@ class EmbedLayer(Layer):
             y.add_(self.read_param(1))
 
     def backward(self, top, propagate_down, bottom):
-        """Add the gradient to the rows that were looked up; the bottom takes none."""
+        """Add the gradient to the rows that were looked up; the bottom gets none."""
         if propagate_down[0]:
             self.fail("Can't backpropagate to EmbedLayer input.")
         dy = top[0].read_diff().view(-1, self.width)

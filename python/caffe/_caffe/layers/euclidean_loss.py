@@ -24,7 +24,7 @@ class EuclideanLossLayer(LossLayer):
         return True
 
     def reshape(self, bottom, top):
-        """Check that both bottoms have as many values an item."""
+        """Check that both bottoms have equally many values per item."""
         super().reshape(bottom, top)
         if bottom[0].count != bottom[1].count:
             self.fail(

@@ -32,7 +32,7 @@ class FilterLayer(Layer):
                 self.fail(f"Each bottom should have the same 0th dimension as the selector blob ({selector}); "
                           f"bottom {i} has shape {blob.shape}")
         marked = bottom[-1].read_data().view(-1).nonzero().view(-1)
-        # Caffe: the first reshape, at construction, takes the whole batch: nothing is known of the selector yet.
+        # Caffe: the first reshape, at construction, takes the whole batch: nothing is known about the selector yet.
         items = bottom[0].shape[0] if self._first else len(marked)
         self._first = False
         for blob, other in zip(top, bottom[:-1], strict=True):
@@ -45,7 +45,7 @@ class FilterLayer(Layer):
             torch.index_select(other.read_data(), 0, self.marked, out=blob.write_data())
 
     def backward(self, top, propagate_down, bottom):
-        """Give the marked items their gradient, the others 0."""
+        """Pass the marked items their gradient, the others 0."""
         if propagate_down[-1]:
             self.fail("Layer cannot backpropagate to filter index inputs")
         for blob, other, wanted in zip(top, bottom[:-1], propagate_down[:-1], strict=True):

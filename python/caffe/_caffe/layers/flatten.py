@@ -27,7 +27,7 @@ class FlattenLayer(Layer):
         end = canonical_axis(self, bottom[0], param.end_axis) + 1
         if start > end:
             self.fail(
-                f"axis {param.axis} lies behind end_axis {param.end_axis} "
+                f"axis {param.axis} comes after end_axis {param.end_axis} "
                 f"for bottom of shape {shape}"
             )
         top[0].reshape(*shape[:start], prod(shape[start:end]), *shape[end:])

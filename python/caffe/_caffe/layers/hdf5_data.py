@@ -1,4 +1,4 @@
-"""HDF5Data: batches of rows from HDF5 files, one dataset a top. Source: BVLC hdf5_data_layer.cpp."""
+"""HDF5Data: batches of rows from HDF5 files, one dataset per top. Source: BVLC hdf5_data_layer.cpp."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SHUFFLE_SEED = 1
 
 @register_layer("HDF5Data")
 class HDF5DataLayer(Layer):
-    """Tops are the datasets of their names, row after row, file after file; a batch may cross files.
+    """Tops are the datasets named like them, row after row, file after file; a batch may cross files.
 
     hdf5_data_param.source is a text file with the paths of the HDF5 files.
     """
@@ -60,19 +60,19 @@ class HDF5DataLayer(Layer):
             raise self._failed
         try:
             return [next(self._due) for _ in range(self.batch_size)]
-        except Exception as problem:  # what reads the rows ends with it
+        except Exception as problem:  # the generator of rows ends with it
             self._failed = problem
             raise
 
     def backward(self, top, propagate_down, bottom):
-        """Nothing below."""
+        """Do nothing: there is no bottom."""
 
     def _read_list(self, source):
         log.info(f"Loading list of HDF5 filenames from: {source}", "hdf5_data_layer.cpp:84")
         try:
             files = Path(source).read_text(encoding="utf-8").split()
         except (OSError, UnicodeDecodeError) as problem:
-            self.fail(f"Failed to open source file: {source} ({problem}); it wants a text file with paths of HDF5 "
+            self.fail(f"Failed to open source file: {source} ({problem}); want a text file with paths of HDF5 "
                       "files")
         if not files:
             self.fail(f"Must have at least 1 HDF5 filename listed in {source}")
@@ -80,7 +80,7 @@ class HDF5DataLayer(Layer):
         return files
 
     def _rows(self, files):
-        """Go through all rows of all files again and again; a row is one array a top."""
+        """Go through all rows of all files again and again; a row is one array per top."""
         self._shuffle(files)
         arrays = None
         while True:
@@ -110,11 +110,11 @@ class HDF5DataLayer(Layer):
         return [self._as_first(path, *what) for what in zip(names, arrays, self._row_shapes, strict=True)]
 
     def _as_first(self, path, name, array, shape):
-        """Give rows the shape of the first file's. Caffe: their values are taken as they lie in memory."""
+        """Return rows in the shape of the first file's. Caffe: their values are taken as they lie in memory."""
         if prod(array.shape[1:]) != prod(shape):
             # DEVIATION D42: Caffe reads as many values as the first file's rows have.
             self.fail(f"dataset {name} of {path} has rows of shape {array.shape[1:]}, that of {self._first} {shape}; "
-                      "all files of a list want rows of as many values")
+                      "rows of all files in a list must have equally many values")
         return array.reshape(-1, *shape)
 
     def _dataset(self, file, path, name):

@@ -14,7 +14,7 @@ from ..layer_factory import register_layer
 class HDF5OutputLayer(Layer):
     """Bottoms data and label go into the datasets of these names, each with four axes; no tops.
 
-    Caffe: one batch a file. A second pass cannot add to it and ends the process there; here it is an error.
+    Caffe: one batch per file. A second pass cannot add to it and ends the process there; here it is an error.
     """
 
     exact_num_bottom = 2
@@ -28,15 +28,15 @@ class HDF5OutputLayer(Layer):
         self._written = False
 
     def reshape(self, bottom, top):
-        """Check that both bottoms hold as many items."""
+        """Check that both bottoms hold equally many items."""
         if bottom[0].num != bottom[1].num:
-            self.fail(f"data and labels must have as many items; got {bottom[0].shape} and {bottom[1].shape}")
+            self.fail(f"data and labels must have equally many items; got {bottom[0].shape} and {bottom[1].shape}")
 
     def forward(self, bottom, top):
-        """Write the file, whole or not at all."""
+        """Write the file, completely or not at all."""
         if self._written:
             self.fail(f"Failed to make float dataset data: {os.path.basename(self.file_name)} holds one batch already; "
-                      "run one pass a file, or gather the batches in the script")
+                      "run one pass per file, or gather the batches in the script")
         arrays = {name: blob.data.reshape(blob.num, blob.channels, blob.height, blob.width)
                   for name, blob in zip(("data", "label"), bottom, strict=True)}
         try:
@@ -46,4 +46,4 @@ class HDF5OutputLayer(Layer):
         self._written = True
 
     def backward(self, top, propagate_down, bottom):
-        """Give no gradient."""
+        """Do nothing: there is no gradient."""

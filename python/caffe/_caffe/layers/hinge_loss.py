@@ -21,7 +21,7 @@ class HingeLossLayer(LossLayer):
         """Top = the sum of margins (L1) or of their squares (L2), divided by N.
 
         Raises:
-            LayerError: a label is no class.
+            LayerError: a label is not a class.
         """
         margins = bottom[0].write_diff()
         margins.copy_(bottom[0].read_data())
@@ -32,7 +32,7 @@ class HingeLossLayer(LossLayer):
         top[0].write_data().copy_(total.div_(bottom[0].num))
 
     def backward(self, top, propagate_down, bottom):
-        """The margins' signs (L1) or twice the margins (L2), turned at the label, by loss weight / N."""
+        """The margins' signs (L1) or twice the margins (L2), negated at the label, times loss weight / N."""
         if propagate_down[1]:
             self.fail("Layer cannot backpropagate to label inputs.")
         if not propagate_down[0]:

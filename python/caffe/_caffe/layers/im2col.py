@@ -26,7 +26,7 @@ class Im2colLayer(Layer):
         self.window = window(self, len(bottom[0].shape) - self.channel_axis - 1)
 
     def reshape(self, bottom, top):
-        """Shape the top: a channel for each channel and place in the kernel."""
+        """Shape the top: a channel for each channel and position in the kernel."""
         shape, axis = bottom[0].shape, self.channel_axis
         spatial = shape[axis + 1:]
         if len(spatial) != len(self.window[0]):
@@ -43,7 +43,7 @@ class Im2colLayer(Layer):
         top[0].write_data().view(self.columns).copy_(im2col(bottom[0].read_data().view(self.view), *self.window))
 
     def backward(self, top, propagate_down, bottom):
-        """Add the columns' gradients up where they were taken from."""
+        """Add up the columns' gradients where they were taken from."""
         # Caffe: whatever propagate_down says.
         dx = col2im(top[0].read_diff().view(self.columns), self.view[2:], *self.window)
         bottom[0].write_diff().view(self.view).copy_(dx)

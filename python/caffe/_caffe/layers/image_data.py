@@ -34,20 +34,20 @@ class ListReader(BatchReader):
             shuffler.shuffle(lines)
 
     def skip(self, count: int) -> None:
-        """Begin at the image of this number, which is below that of the list."""
+        """Start at the image with this number, which is less than the length of the list."""
         self._at = count
 
     def where(self) -> str:
-        """Name the present image."""
+        """Name the current image."""
         return f"Could not load {self._lines[self._at][0]}"
 
     def image(self) -> tuple[np.ndarray, int]:
-        """Read the present image."""
+        """Read the current image."""
         (name, label), param = self._lines[self._at], self._param
         return read_image(param.root_folder + name, param.is_color, param.new_height, param.new_width), label
 
     def advance(self) -> None:
-        """Go on to the next line."""
+        """Move to the next line."""
         self._at += 1
         if self._at >= len(self._lines):
             self._at = 0
@@ -65,7 +65,7 @@ class ImageDataLayer(PrefetchingLayer):
     exact_num_top = 2
 
     def setup(self, bottom, top):
-        """Read the list, shape the tops by its first image, start to read ahead."""
+        """Read the list, shape the tops by its first image, start reading ahead."""
         param = self.layer_param.image_data_param
         self.require_positive("image_data_param", "batch_size")
         self.require_positive("data_param", "prefetch")

@@ -1,4 +1,4 @@
-"""InfogainLoss: softmax loss in which a matrix says what each label counts. Source: BVLC infogain_loss_layer.cpp."""
+"""InfogainLoss: softmax loss in which a matrix weights each label's classes. Source: BVLC infogain_loss_layer.cpp."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ LOG_THRESHOLD = 1e-20  # Caffe: the least probability, unlike SoftmaxWithLoss's 
 class InfogainLossLayer(SoftmaxWithLossLayer):
     """Minus the mean over pixels of sum_k H[label, k] log p[k]; with the identity as H it is SoftmaxWithLoss.
 
-    Bottoms: scores (outer..., K, inner...) with K on `infogain_loss_param.axis`; labels 0..K-1 or ignore_label; and, or
-    else from `infogain_loss_param.source`, H of K * K numbers, row by row. A second top shows the probabilities.
+    Bottoms: scores (outer..., K, inner...) with K on `infogain_loss_param.axis`; labels 0..K-1 or ignore_label; and H
+    of K * K numbers, row by row, or else from `infogain_loss_param.source`. A second top shows the probabilities.
     """
 
     is_pure = True
@@ -26,7 +26,7 @@ class InfogainLossLayer(SoftmaxWithLossLayer):
     max_num_bottom = 3
 
     def setup(self, bottom, top):
-        """Read loss_param, and the matrix where no third bottom brings it."""
+        """Read loss_param, and the matrix if no third bottom brings it."""
         param = self.layer_param
         if param.loss_param.HasField("normalize"):
             self.fail('normalize is deprecated. use "normalization"')
@@ -49,7 +49,7 @@ class InfogainLossLayer(SoftmaxWithLossLayer):
                       f"column for each class of the scores {bottom[0].shape}")
 
     def _log_likelihood(self, bottom, prob, index):
-        """Return, like index, the logarithms of all probabilities, weighed by each label's row of the matrix."""
+        """Return, like index, the logarithms of all probabilities, weighted by each label's row of the matrix."""
         weighed = self._square(bottom) @ self._by_pixel(prob).clamp(min=LOG_THRESHOLD).log_()  # by label
         return weighed.gather(1, index)
 

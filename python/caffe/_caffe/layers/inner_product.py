@@ -23,7 +23,7 @@ class InnerProductLayer(Layer):
     may_run_in_place = False
 
     def setup(self, bottom, top):
-        """Fix K, create weight and bias unless they are there."""
+        """Fix K, create weight and bias unless they exist."""
         param = self.layer_param.inner_product_param
         if param.num_output < 1:
             self.fail("num_output must be given and greater than 0")

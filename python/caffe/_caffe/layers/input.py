@@ -14,7 +14,7 @@ class InputLayer(Layer):
     min_num_top = 1
 
     def setup(self, bottom, top):
-        """Shape the tops: one shape for all, one a top, or none yet."""
+        """Shape the tops: one shape for all, one per top, or none yet."""
         shapes = self.layer_param.input_param.shape
         if len(shapes) not in (0, 1, len(top)):
             self.fail(
@@ -29,4 +29,4 @@ class InputLayer(Layer):
         """Leave the tops to the user."""
 
     def backward(self, top, propagate_down, bottom):
-        """Nothing below."""
+        """Do nothing: there is no bottom."""

@@ -53,7 +53,7 @@ class LogLayer(Layer):
         dx = self._inside(bottom[0].read_data(), bottom[0].write_diff()).reciprocal_()
         if self.scale * self.factor != 1:
             dx.mul_(self.scale * self.factor)
-        dx.mul_(dy)  # in place dx is dy, and what came from above is gone
+        dx.mul_(dy)  # in place dx is dy, and the gradient from above is gone
 
     def _inside(self, x, out):
         """Write shift + scale x."""

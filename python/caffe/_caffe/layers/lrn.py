@@ -25,14 +25,14 @@ class LRNLayer(Layer):
             self.fail(f"LRN only supports odd values for local_size; got {param.local_size}")
         self.size, self.alpha, self.beta = param.local_size, param.alpha, param.beta
         self.across = param.norm_region == param.ACROSS_CHANNELS
-        # Caffe: WITHIN_CHANNEL is built of other layers, with 1 in the place of k.
+        # Caffe: WITHIN_CHANNEL is built from other layers, with 1 in place of k.
         self.k = param.k if self.across else 1.0
         self._window = self.size if self.across else self.size ** 2
         self._scale = self._power = None  # of the last forward: k + alpha * mean of squares; its -beta
 
     @property
     def pointwise(self):
-        """Across channels a value sees the others at its place alone."""
+        """Across channels a value depends only on the others at its place."""
         return self.across
 
     def reshape(self, bottom, top):
@@ -52,7 +52,7 @@ class LRNLayer(Layer):
 
     def backward(self, top, propagate_down, bottom):
         """Bottom diff = dy scale^-beta - 2 alpha beta x mean(dy x scale^(-beta - 1))."""
-        # Caffe: across channels the gradient is computed even where none is asked for.
+        # Caffe: across channels the gradient is computed even if none is asked for.
         if not (self.across or propagate_down[0]):
             return
         x, dy = bottom[0].read_data(), top[0].read_diff()
@@ -69,7 +69,7 @@ class LRNLayer(Layer):
             # Caffe: pools with the padding counted, which at stride 1 makes every window full.
             padded = torch.nn.functional.pad(x, [reach] * 4)
             return torch.nn.functional.avg_pool2d(padded, self.size, 1, divisor_override=1)
-        total = x.clone()  # shifted sums: a third of the time of a pooling over three axes
+        total = x.clone()  # shifted sums: a third of the time of pooling over three axes
         for step in range(1, min(reach, x.shape[1] - 1) + 1):
             total[:, step:] += x[:, :-step]
             total[:, :-step] += x[:, step:]

@@ -23,7 +23,7 @@ class LSTMLayer(RecurrentLayer):
         return [(4 * d, self.inputs), (4 * d,), *static, (4 * d, d)]
 
     def unroll(self, x, static, cont, before, out):
-        """Step forward; the values of each step are kept for the way back."""
+        """Step forward; the values of each step are kept for the backward pass."""
         weight_x, bias, *_, weight_h = self.params()
         inputs = torch.nn.functional.linear(x, weight_x, bias)  # (T, N, 4 D)
         if static is not None:

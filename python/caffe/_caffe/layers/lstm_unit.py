@@ -21,7 +21,7 @@ def step(c_prev: torch.Tensor, gates: torch.Tensor, cont: torch.Tensor) -> tuple
         cont: (..., N, 1); 0 where a sequence begins.
     """
     i, f, o, g = gates.chunk(4, -1)
-    # Caffe: cont times the gate, but 0 where cont is 0 whatever the gate.
+    # Caffe: cont times the gate, but 0 where cont is 0, whatever the gate.
     f = torch.where(cont == 0, 0.0, cont * f.sigmoid())
     i, o, g = i.sigmoid(), o.sigmoid(), g.tanh()
     c = f * c_prev + i * g

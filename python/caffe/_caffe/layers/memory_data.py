@@ -30,7 +30,7 @@ class MemoryDataLayer(Layer):
         if 0 in self.shape:
             self.fail("batch_size, channels, height, and width must be specified and positive in memory_data_param; "
                       f"got {self.shape}")
-        # Caffe: arrays are not transformed, yet a seed is drawn for what would be. base_data_layer.cpp
+        # Caffe: arrays are not transformed, yet a seed is drawn for the transformer. base_data_layer.cpp
         DataTransformer(self.layer_param.transform_param, self.phase).init_rand()
         top[0].reshape(*self.shape)
         top[1].reshape(self.shape[0])
@@ -40,7 +40,7 @@ class MemoryDataLayer(Layer):
         """Take the arrays: data (n, C, H, W) and labels (n, 1, 1, 1), float32, n a multiple of batch_size.
 
         Raises:
-            NetError: an array that will not do, in pycaffe's words.
+            NetError: an unsuitable array, in pycaffe's words.
         """
         _check(data, "data array", self.shape[1:])
         _check(labels, "labels array", (1, 1, 1))
@@ -54,7 +54,7 @@ class MemoryDataLayer(Layer):
         self.data, self.labels, self.position = data, labels, 0
 
     def forward(self, bottom, top):
-        """Give the next batch."""
+        """Write the next batch."""
         if self.data is None:
             self.fail("MemoryDataLayer needs to be initialized by calling Reset: Net.set_input_arrays(data, labels)")
         batch = slice(self.position, self.position + self.shape[0])
@@ -65,7 +65,7 @@ class MemoryDataLayer(Layer):
         self.position = (self.position + self.shape[0]) % len(self.data)
 
     def backward(self, top, propagate_down, bottom):
-        """Nothing below."""
+        """Do nothing: there is no bottom."""
 
 
 def _check(array, name, shape):

@@ -12,15 +12,15 @@ LEAST = 1e-20  # Caffe: kLOG_THRESHOLD
 
 @register_layer("MultinomialLogisticLoss")
 class MultinomialLogisticLossLayer(LossLayer):
-    """- sum log p(label) / N, of probabilities (N, K, ...) and one label an item."""
+    """- sum log p(label) / N, of probabilities (N, K, ...) and one label per item."""
 
     is_pure = True
 
     def reshape(self, bottom, top):
-        """Check that there is one label an item."""
+        """Check that there is one label per item."""
         super().reshape(bottom, top)
         if bottom[1].count != bottom[0].num:
-            self.fail(f"want one label an item; got labels of shape {bottom[1].shape} for {bottom[0].num} items")
+            self.fail(f"want one label per item; got labels of shape {bottom[1].shape} for {bottom[0].num} items")
 
     def forward(self, bottom, top):
         """Top = - sum log max(p(label), 1e-20) / N."""

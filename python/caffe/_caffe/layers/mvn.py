@@ -13,7 +13,7 @@ from ..layer_factory import register_layer
 class MVNLayer(Layer):
     """(x - mean) / (deviation + eps) of each channel of each item, or of each item (across_channels).
 
-    The top has Caffe's four legacy axes. Without normalize_variance only the mean goes.
+    The top has Caffe's four legacy axes. Without normalize_variance only the mean is subtracted.
     """
 
     is_pure = True
@@ -42,14 +42,14 @@ class MVNLayer(Layer):
             y.div_(deviation.sqrt_().add_(self.param.eps))
 
     def backward(self, top, propagate_down, bottom):
-        """(dy - mean(dy) - y mean(y dy)) / (deviation + eps); the mean's share alone without variance."""
+        """(dy - mean(dy) - y mean(y dy)) / (deviation + eps); the mean's share alone without normalize_variance."""
         # Caffe: whatever propagate_down says; deviation + eps counts as the deviation itself.
         dy, dx = top[0].read_diff().view(self.view), bottom[0].write_diff().view(self.view)
         if not self.param.normalize_variance:
             torch.sub(dy, dy.mean(1, keepdim=True), out=dx)
             return
         y = top[0].read_data().view(self.view)
-        # Caffe: in place dx is dy from here on, and the gradient is not right.
+        # Caffe: in place dx is dy from here on, and the gradient is wrong.
         torch.mul(y, dy, out=dx)
         torch.mul(y, dx.sum(1, keepdim=True), out=dx)
         dx.add_(dy.sum(1, keepdim=True))

@@ -11,17 +11,17 @@ from .base import stochastic_pooling
 from .base.window import check_int
 
 LOWEST = torch.finfo(torch.float32).min  # Caffe: -FLT_MAX starts a maximum, and is never beaten by NaN
-WIDE = 8  # channels from which the CPU pools faster with channels last
+WIDE = 8  # from this many channels on, the CPU pools faster with channels last
 aten = torch.ops.aten
 functional = torch.nn.functional
 
 
 @register_layer("Pooling")
 class PoolingLayer(Layer):
-    """MAX, AVE or STOCHASTIC over 2-D windows; a second top of MAX holds the place (h * W + w) of each maximum."""
+    """MAX, AVE or STOCHASTIC over 2-D windows; a second top of MAX holds the position (h * W + w) of each maximum."""
 
     is_pure = True
-    hides_nan = True  # MAX passes over NaN
+    hides_nan = True  # MAX ignores NaN
     forward_any_strides = True
     exact_num_bottom = 1
     min_num_top = 1
@@ -29,7 +29,7 @@ class PoolingLayer(Layer):
 
     @property
     def max_num_top(self):
-        """Two tops for MAX, else one."""
+        """Two tops for MAX, otherwise one."""
         param = self.layer_param.pooling_param
         return 2 if param.pool == param.MAX else 1
 
@@ -62,7 +62,7 @@ class PoolingLayer(Layer):
         if 0 in self.stride:
             self.fail(f"stride must be nonzero; got {self.stride}")
         self._shape = None
-        self._index = None  # place in its plane of each maximum, or pick, of the last forward
+        self._index = None  # position in its plane of each maximum, or pick, of the last forward
 
     def _kernel(self):
         param = self.layer_param.pooling_param
@@ -102,7 +102,7 @@ class PoolingLayer(Layer):
             self.fail(f"bottom {shape} gives an output of {self._pooled}; kernel {self.kernel}, pad {self.pad}, "
                       f"stride {self.stride} want a larger bottom")
         self._top_shape = (*shape[:2], *self._pooled)
-        # torch serves pads up to half the kernel and windows that start inside; the rest is padded by hand.
+        # torch serves pads up to half the kernel and windows that start inside; the rest is padded here.
         self._native = all(
             2 * pad <= kernel and (out - 1) * stride < length + pad
             for pad, kernel, out, stride, length in zip(self.pad, self.kernel, self._pooled, self.stride, shape[2:],
@@ -128,7 +128,7 @@ class PoolingLayer(Layer):
     # -- the two passes ------------------------------------------------------------------------
 
     def plan_step(self, bottom, top):
-        """Return `max_pooling` where its windows overlap or touch, `global_pooling` of a maximum or average."""
+        """Return `max_pooling` if its windows overlap or touch, `global_pooling` for a maximum or average of all."""
         if len(top) > 1 or self.is_stochastic:
             return "layer"
         if self.global_pooling:
@@ -153,12 +153,12 @@ class PoolingLayer(Layer):
             top[1].write_data().copy_(self._index)
 
     def backward(self, top, propagate_down, bottom):
-        """Hand the gradient to the place of the maximum, or evenly to the window."""
+        """Pass the gradient to the position of the maximum, or evenly to the window."""
         if not propagate_down[0]:
             return
         dy, dx = top[0].read_diff(), bottom[0].write_diff()
         if self.is_stochastic:
-            if self._index is None:  # Caffe: TEST has no gradient; it would read places that no pass has picked
+            if self._index is None:  # Caffe: TEST has no gradient; it would read positions that no pass has picked
                 self.fail("STOCHASTIC pooling has a gradient in phase TRAIN only, after a forward pass")
             stochastic_pooling.scatter(dy, self._index, dx)
             return
@@ -169,7 +169,7 @@ class PoolingLayer(Layer):
             aten.max_pool2d_with_indices_backward.grad_input(
                 dy, bottom[0].read_data(), *self._window(), self._index, grad_input=dx)
             return
-        # Caffe: with a second top the places are read from there.
+        # Caffe: with a second top the positions are read from there.
         index = top[1].read_data().to(torch.int64) if len(top) > 1 else self._index
         n, c, h, w = dx.shape
         inside = index >= 0  # DEVIATION D18: where nothing beat -FLT_MAX, Caffe writes out of bounds.
@@ -182,7 +182,7 @@ class PoolingLayer(Layer):
             self._maximum_unseen(x, y)
             return
         if self._native:
-            # Channels last is 3 times faster on the CPU, copies included: 8 x 454 x 390 in 1.2, not 3.3 ms.
+            # Channels last is 3 times faster on the CPU, copies included: 8 x 454 x 390 in 1.2 instead of 3.3 ms.
             last = x.device.type == "cpu" and x.shape[1] >= WIDE
             given = x.contiguous(memory_format=torch.channels_last) if last else x
             if given is x:
@@ -195,7 +195,7 @@ class PoolingLayer(Layer):
             if bool(torch.isfinite(pooled.sum())):
                 self._index = index
                 return
-        # Caffe: NaN and -inf never win. Made -FLT_MAX, like the border, they only show where nothing else does.
+        # Caffe: NaN and -inf never win. Set to -FLT_MAX, like the border, they only show where nothing else does.
         padded = functional.pad(torch.nan_to_num(x, nan=LOWEST, posinf=float("inf"), neginf=LOWEST),
                                 self._border, value=LOWEST)
         pooled, index = aten.max_pool2d_with_indices(padded, self.kernel, self.stride)
@@ -205,7 +205,7 @@ class PoolingLayer(Layer):
         y.copy_(pooled)
 
     def _maximum_unseen(self, x, y):
-        """Do what the rest of `_maximum` does, without a look at the values, for which the host would have to wait."""
+        """Do what the rest of `_maximum` does without looking at the values, for which the host would have to wait."""
         index = self._room_for_index(y)
         known = torch.nan_to_num(x, nan=LOWEST, posinf=float("inf"), neginf=LOWEST)
         aten.max_pool2d_with_indices.out(known, *self._window(), out=y, indices=index)
@@ -215,7 +215,7 @@ class PoolingLayer(Layer):
         return self.kernel, self.stride, self.pad, [1, 1], self.round_up
 
     def _room_for_index(self, y):
-        """Return the last index to be overwritten if it stands like y: fresh memory is expensive."""
+        """Return the last index, to be overwritten, if it is laid out like y: fresh memory is expensive."""
         index = self._index
         if index is None or index.shape != y.shape or index.stride() != y.stride() or index.device != y.device:
             index = self._index = torch.empty_like(y, dtype=torch.int64)

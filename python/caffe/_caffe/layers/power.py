@@ -60,7 +60,7 @@ class PowerLayer(Layer):
         dx = bottom[0].write_diff()
         self._slope(bottom[0].read_data(), top[0].read_data(), dx)
         if self.diff_scale != 0:
-            dx.mul_(dy)  # in place dx is dy, and what came from above is gone
+            dx.mul_(dy)  # in place dx is dy, and the gradient from above is gone
 
     def _slope(self, x, y, dx):
         """Write dy/dx."""

@@ -1,4 +1,4 @@
-"""PReLU: max(x, 0) with a learned leak a channel. Source: BVLC prelu_layer.cpp; He et al. 2015."""
+"""PReLU: max(x, 0) with a learned leak per channel. Source: BVLC prelu_layer.cpp; He et al. 2015."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..layer_factory import register_layer
 
 @register_layer("PReLU")
 class PReLULayer(Layer):
-    """max(x, 0) + slope * min(x, 0); parameter 0 is a slope a channel (axis 1), or one for all.
+    """max(x, 0) + slope * min(x, 0); parameter 0 is a slope per channel (axis 1), or one for all.
 
     May run in place.
     """

@@ -21,7 +21,7 @@ def create_python_layer(layer_param: Any) -> Layer:
     """Build the instance that a Python layer's parameter names.
 
     Raises:
-        LayerError: no such module or class, or the class is no caffe.Layer.
+        LayerError: no such module or class, or the class is not a caffe.Layer.
         Others: whatever the module or the class's __init__ raises.
     """
     param = layer_param.python_param
@@ -49,7 +49,7 @@ def _import(name: str, who: str) -> ModuleType:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
-            raise  # the module is there; one that it imports is not
+            raise  # the module exists; one that it imports does not
         raise LayerError(
             f"{who}: No module named '{error.name}' (python_param.module: '{name}'); "
             "put the folder that holds it on PYTHONPATH"
@@ -67,7 +67,7 @@ def _find_class(module: ModuleType, name: str, who: str) -> type[Layer]:
         )
     if not (isinstance(found, type) and issubclass(found, Layer)):
         raise LayerError(
-            f"{who}: '{name}' of {where} is no subclass of caffe.Layer; "
+            f"{who}: '{name}' of {where} is not a subclass of caffe.Layer; "
             f"write `class {name}(caffe.Layer):`"
         )
     return found

@@ -12,7 +12,7 @@ from ..layer_factory import register_layer
 class ReshapeLayer(Layer):
     """Axes from `axis`, `num_axes` of them, take a given shape; data and diff are shared.
 
-    In the shape 0 copies the bottom's axis at that place, one -1 takes what is left.
+    In the shape, 0 copies the bottom's axis at that position, and one -1 takes what is left.
     """
 
     is_pure = True
@@ -44,7 +44,7 @@ class ReshapeLayer(Layer):
         top[0].share_diff(bottom[0])
 
     def _window(self, rank):
-        """Return the first of the bottom's axes to replace, and the one behind the last."""
+        """Return the first of the bottom's axes to replace, and the one after the last."""
         param = self.layer_param.reshape_param
         start = param.axis if param.axis >= 0 else rank + param.axis + 1
         if not 0 <= start <= rank:

@@ -25,7 +25,7 @@ class RNNLayer(RecurrentLayer):
         return [(d, self.inputs), (d,), *static, (d, d), (d, d), (d,)]
 
     def unroll(self, x, static, cont, before, out):
-        """Step forward; the hidden values are kept for the way back."""
+        """Step forward; the hidden values are kept for the backward pass."""
         weight_x, bias, *_, weight_h, weight_o, bias_o = self.params()
         inputs = torch.nn.functional.linear(x, weight_x, bias)  # (T, N, D)
         if static is not None:

@@ -18,7 +18,7 @@ class SigmoidCrossEntropyLossLayer(LossLayer):
     is_pure = True
 
     def setup(self, bottom, top):
-        """Read loss_param; unlike SoftmaxWithLoss it divides by the batch size unless told."""
+        """Read loss_param; unlike SoftmaxWithLoss it divides by the batch size by default."""
         param = self.layer_param.loss_param
         self.ignore_label = param.ignore_label if param.HasField("ignore_label") else None
         self.normalization = param.BATCH_SIZE
@@ -65,7 +65,7 @@ class SigmoidCrossEntropyLossLayer(LossLayer):
 
     def _valid(self, target):
         """Return which targets count, None for all."""
-        # Caffe: targets are cut to integers here
+        # Caffe: targets are truncated to integers here
         return None if self.ignore_label is None else target.to(torch.int64) != self.ignore_label
 
     def _normalizer(self, targets, valid):

@@ -1,4 +1,4 @@
-"""Silence: take blobs nobody reads, so that they are no outputs of the net.
+"""Silence: consume blobs that nobody reads, so that they are not outputs of the net.
 
 Source: BVLC silence_layer.cpp.
 """

@@ -60,7 +60,7 @@ class SliceLayer(Layer):
             self.fail(f"got {len(self.points)} slice_point(s) for {parts} tops, want {parts - 1}")
         edges = [0, *self.points, total]
         lengths = [after - before for before, after in zip(edges, edges[1:], strict=False)]
-        # Caffe: points must grow, there may not be more tops than slices; the last part alone may
+        # Caffe: points must grow, there may not be more tops than slices; only the last part may
         # be empty.
         if parts > total or min(lengths[:-1]) <= 0 or lengths[-1] < 0:
             self.fail(

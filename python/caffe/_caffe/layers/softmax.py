@@ -20,7 +20,7 @@ class SoftmaxLayer(Layer):
 
     @property
     def pointwise(self):
-        """Along the channels a value sees the others at its place alone."""
+        """Along the channels a value depends only on the others at its place."""
         return self.axis == 1
 
     def reshape(self, bottom, top):

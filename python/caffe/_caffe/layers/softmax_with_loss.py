@@ -76,7 +76,7 @@ class SoftmaxWithLossLayer(LossLayer):
             top[1].share_data(self.prob)
 
     def _log_likelihood(self, bottom, prob, index):
-        """Return a tensor of its own, of index's shape: the logarithm of each label's probability."""
+        """Return a new tensor of index's shape: the logarithm of each label's probability."""
         return self._by_pixel(prob).gather(1, index).clamp_min_(FLT_MIN).log_()
 
     def backward(self, top, propagate_down, bottom):
@@ -110,7 +110,7 @@ class SoftmaxWithLossLayer(LossLayer):
         return index, valid, index.numel() if valid is None else known
 
     def _cut(self, labels):
-        # Caffe: labels are floats cut to integers.
+        # Caffe: labels are floats truncated to integers.
         index = labels.view(self.outer_num, 1, self.inner_num).to(torch.int64)
         if self.ignore_label is None:
             return index, None

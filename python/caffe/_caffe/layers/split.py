@@ -1,4 +1,4 @@
-"""Split: hand one blob to several layers; their gradients add up. Source: BVLC split_layer.cpp."""
+"""Split: pass one blob to several layers; their gradients add up. Source: BVLC split_layer.cpp."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class SplitLayer(Layer):
                 blob.share_data(bottom[0])
 
     def backward(self, top, propagate_down, bottom):
-        """Add the tops' gradients up."""
+        """Add up the tops' gradients."""
         if not propagate_down[0]:
             return
         dx = bottom[0].write_diff()

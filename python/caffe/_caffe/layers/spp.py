@@ -1,4 +1,4 @@
-"""SPP: pooling into 1, 4, 16 ... bins a channel, whatever the image's size. Source: BVLC spp_layer.cpp.
+"""SPP: pooling into 1, 4, 16 ... bins per channel, whatever the image's size. Source: BVLC spp_layer.cpp.
 
 Source: He et al. 2014, spatial pyramid pooling.
 """
@@ -57,7 +57,7 @@ class SPPLayer(Layer):
         param.kernel_h, param.kernel_w = param.stride_h, param.stride_w = kernel
         param.pad_h, param.pad_w = [(k * bins - length + 1) // 2 for k, length in zip(kernel, size, strict=True)]
         if any(pad >= k for pad, k in zip((param.pad_h, param.pad_w), kernel, strict=True)):
-            self.fail(f"level {level} wants {bins} bins of {size}; a lower pyramid_height or a larger bottom is needed")
+            self.fail(f"level {level} wants {bins} bins of {size}; use a lower pyramid_height or a larger bottom")
         return create_layer(inner)
 
     def forward(self, bottom, top):
@@ -68,7 +68,7 @@ class SPPLayer(Layer):
         torch.cat(flat, 1, out=top[0].write_data().view(top[0].shape[0], -1))
 
     def backward(self, top, propagate_down, bottom):
-        """Hand each level its part of the gradient; the bottom's is the levels' sum."""
+        """Pass each level its part of the gradient; the bottom's is the levels' sum."""
         if not propagate_down[0]:
             return
         dy, start = top[0].read_diff().view(top[0].shape[0], -1), 0

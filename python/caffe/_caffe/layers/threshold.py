@@ -32,6 +32,6 @@ class ThresholdLayer(Layer):
         torch.gt(bottom[0].read_data(), self.threshold, out=top[0].write_data())
 
     def backward(self, top, propagate_down, bottom):
-        """Refuse: a step has no gradient."""
+        """Fail: a step has no gradient."""
         self.fail("Not Implemented Yet: a Threshold layer has no gradient; do not put a loss with learned layers "
                   "or force_backward around it")

@@ -33,7 +33,7 @@ class TileLayer(Layer):
         top[0].write_data().view(self.view).copy_(bottom[0].read_data().view(outer, 1, inner))
 
     def backward(self, top, propagate_down, bottom):
-        """Add the tiles' gradients up."""
+        """Add up the tiles' gradients."""
         if propagate_down[0]:
             outer, _, inner = self.view
             torch.sum(top[0].read_diff().view(self.view), 1, out=bottom[0].write_diff().view(outer, inner))

@@ -25,13 +25,13 @@ class WindowReader:
     Args:
         windows: the list.
         param: WindowDataParameter.
-        transformer: gives crop_size, mirror and mean.
+        transformer: provides crop_size, mirror and mean.
         rng: draws windows and mirrors.
     """
 
     def __init__(self, windows: WindowList, param: Any, transformer: DataTransformer, rng: RNG) -> None:
         self._windows, self._param, self._transformer, self._rng = windows, param, transformer, rng
-        # Caffe: the scale of transform_param is not looked at. window_data_layer.cpp, load_batch
+        # Caffe: the scale of transform_param is ignored. window_data_layer.cpp, load_batch
         self._scale = np.float32(param.scale)
         self._cache = [Path(self._path(i)).read_bytes() for i in range(len(windows.images))] \
             if param.cache_images else None
@@ -54,7 +54,7 @@ class WindowReader:
         return Batch(data, labels)
 
     def _cut(self, window: Window, mirrored: bool, out: np.ndarray) -> None:
-        """Write one window into `out` (3, size, size), which is 0: what lies beyond the image stays so."""
+        """Write one window into `out` (3, size, size), which is 0: what lies beyond the image stays 0."""
         image, param = self._image(window.image), self._param
         rows, columns = image.shape[1:]
         p = place(window, rows, columns, out.shape[1], param.context_pad, param.crop_mode == "square", mirrored)
@@ -77,14 +77,14 @@ class WindowReader:
 class WindowDataLayer(PrefetchingLayer):
     """Tops data (N, 3, crop_size, crop_size) and label (N), 0 for background windows, which come first.
 
-    window_data_param.source is a window file (windows.read_windows); crop_size, mirror and the mean stand in
+    window_data_param.source is a window file (windows.read_windows); crop_size, mirror and the mean are in
     transform_param.
     """
 
     exact_num_top = 2
 
     def setup(self, bottom, top):
-        """Read the windows, shape the tops, start to read ahead."""
+        """Read the windows, shape the tops, start reading ahead."""
         param = self.layer_param.window_data_param
         transformer = self.transformer()
         self._check(param, transformer)
@@ -96,7 +96,7 @@ class WindowDataLayer(PrefetchingLayer):
             transformer.mean_of_windows(windows.channels)
             reader = WindowReader(windows, param, transformer, rng)
         except OSError as problem:
-            # DEVIATION D36: Caffe logs a line and goes on with what the batch holds so far.
+            # DEVIATION D36: Caffe logs a line and continues with what the batch holds so far.
             self.fail(f"Could not open or find file {problem.filename}: {problem.strerror}")
         except CaffeError as problem:
             self.fail(str(problem))
@@ -112,10 +112,10 @@ class WindowDataLayer(PrefetchingLayer):
             self.fail(f"context_pad {param.context_pad} on both sides leaves nothing of crop_size "
                       f"{transformer.crop_size}")
         if not 0 <= param.fg_fraction <= 1:
-            self.fail(f"fg_fraction must lie within 0 and 1; got {param.fg_fraction:g}")
+            self.fail(f"fg_fraction must lie between 0 and 1; got {param.fg_fraction:g}")
         if param.crop_mode not in ("warp", "square"):
             log.warning(f"layer '{self.name}': crop_mode '{param.crop_mode}' counts as 'warp', as in Caffe 1.0; the "
-                        "other one is 'square'", "window_data_layer.cpp:270")
+                        "other mode is 'square'", "window_data_layer.cpp:270")
 
     def _read(self, param) -> WindowList:
         try:
@@ -123,7 +123,7 @@ class WindowDataLayer(PrefetchingLayer):
         except CaffeError as problem:
             self.fail(str(problem))
         if windows.channels != 3:
-            # Caffe writes the three channels that it always reads beyond the end of a smaller blob.
+            # Caffe always reads three channels, and writes them beyond the end of a smaller blob.
             self.fail(f"window file {param.source} says {windows.channels} channels; images are read with 3")
         for kind, found, threshold in (("foreground", windows.foreground, param.fg_threshold),
                                        ("background", windows.background, param.bg_threshold)):

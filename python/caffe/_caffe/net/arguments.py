@@ -1,7 +1,7 @@
 """The two forms of Net's constructor: today's, and the legacy Net(network_file, weights, phase).
 
 In:   positional and keyword arguments.
-Out:  network_file, phase, level, stages, weights; TypeError in words.
+Out:  network_file, phase, level, stages, weights; a readable TypeError.
 Not here: what is done with them (net). Source: BVLC _caffe.cpp.
 """
 
@@ -41,7 +41,7 @@ def constructor_arguments(args: tuple, kwargs: dict) -> tuple[str, int, int, lis
     given.apply_defaults()
     network_file, phase, level, stages, weights = given.args
     if phase not in (common.TRAIN, common.TEST) or isinstance(phase, (bool, str)):
-        hint = "; weights are given behind it, weights='file'" if isinstance(phase, (str, os.PathLike)) else ""
+        hint = "; weights come after it: weights='file'" if isinstance(phase, (str, os.PathLike)) else ""
         raise TypeError(f"Net: got phase {phase!r}, want caffe.TRAIN ({common.TRAIN}) or caffe.TEST "
                         f"({common.TEST}){hint}")
     path = path_of("Net", network_file, "a prototxt")

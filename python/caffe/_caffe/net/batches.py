@@ -1,4 +1,4 @@
-"""Arrays that scripts feed besides blobs: more items than one batch holds, a MemoryData layer's.
+"""Arrays fed other than through blobs: more items than one batch holds, or a MemoryData layer's.
 
 In:   a net; arrays of any number of items, by blob name.
 Out:  copies of the blobs, one row per item.
@@ -27,7 +27,7 @@ def assign(blobs: Mapping[str, Blob], arrays: Arrays, wanted: list[str], field: 
     """Write arrays for all inputs (`field` data), or all outputs (diff), into their blobs.
 
     Raises:
-        Exception: other names, or another first axis. ValueError, TypeError: other shapes, or no numbers.
+        Exception: wrong names, or a wrong first axis. ValueError, TypeError: wrong shapes, or not numbers.
     """
     what = "Input" if field == "data" else "Diff"
     if set(arrays) != set(wanted):
@@ -78,13 +78,13 @@ def set_input_arrays(layers: Sequence[Layer], data: np.ndarray, labels: np.ndarr
     """Feed a net's first layer, a MemoryData layer.
 
     Args:
-        layers: of the net.
+        layers: those of the net.
         data: (n, C, H, W) float32, C contiguous, n a multiple of the layer's batch_size; read when
-            its turn comes, so changes until then count.
+            its turn comes, so changes made before then count.
         labels: (n,) or (n, 1, 1, 1) float32.
 
     Raises:
-        NetError: the first layer is another, or an array is unsuitable.
+        NetError: the first layer is of another type, or an array is unsuitable.
     """
     first = layers[0] if layers else None
     reset = getattr(first, "reset", None)
@@ -104,7 +104,7 @@ def union(names: list[str], more: list[str] | None) -> list[str]:
 
 def _packed(net: Net, all_rows: dict[str, list[np.ndarray]], arrays: Arrays) -> Arrays:
     """Stack rows, without those that padded the last batch."""
-    # DEVIATION D16: Caffe's forward_backward_all leaves some of the more numerous dict as padded lists.
+    # DEVIATION D16: Caffe's forward_backward_all leaves part of the longer dict as padded lists.
     padding = -len(next(iter(arrays.values()))) % _batch_size(net)
     return {name: np.asarray(rows[:len(rows) - padding]) for name, rows in all_rows.items()}
 

@@ -31,7 +31,7 @@ class NetBuilder:
     def __init__(self) -> None:
         self.wiring = Wiring()
         self._blob_id: dict[str, int] = {}
-        self._available: dict[str, None] = {}  # blobs nobody consumed yet, in order
+        self._available: dict[str, None] = {}  # blobs not yet consumed, in order
         self._owner: dict[str, Parameter] = {}  # by param name
         self._given: dict[int, dict[str, float]] = {}  # by id of a learnable: multipliers that a ParamSpec gave
         self._values = 0  # in all tops so far
@@ -171,7 +171,7 @@ class NetBuilder:
     # -- parameters ----------------------------------------------------------------------------
 
     def _append_params(self, layer_id: int, layer_param: Any, specified: int) -> bool:
-        """Register a layer's parameters, of which so many came with a spec; tell whether any is to be learned."""
+        """Register a layer's parameters, the first `specified` with a spec; return whether any is to be learned."""
         layer = self.wiring.nodes[layer_id].layer
         specs, lacking = list(layer_param.param), len(layer.blobs) - len(layer_param.param)
         if lacking < 0:
@@ -179,7 +179,7 @@ class NetBuilder:
                            f"it has {len(layer.blobs)}")
         if lacking:
             specs += [type(layer_param)().param.add()] * lacking
-        # Caffe: specs that a layer adds in its own setup (BatchNorm) rule the solver, but not backward. net.cpp, Init
+        # Caffe: specs that a layer adds in its own setup (BatchNorm) bind the solver, but not backward. net.cpp, Init
         layer.param_propagate_down = [i >= specified or spec.lr_mult != 0 for i, spec in enumerate(specs)]
         for param_id, (blob, spec) in enumerate(zip(layer.blobs, specs, strict=True)):
             self._append_param(blob, layer_id, param_id, spec)
@@ -227,7 +227,7 @@ class NetBuilder:
             setattr(learnable, name, value)
 
     def _allow_channels_last(self) -> None:
-        """Let blobs between layers that take any strides stand with channels last (syncedmem)."""
+        """Allow blobs between layers that take any strides to be stored channels last (syncedmem)."""
         w = self.wiring
         bound = set(w.output_ids)
         for node in w.nodes:
@@ -241,7 +241,7 @@ class NetBuilder:
     # -- who needs backward --------------------------------------------------------------------
 
     def _switch_off_backward(self) -> None:
-        """From the end: no backward for what is under no loss, or only feeds blobs that need none."""
+        """Walk from the end: no backward for what is under no loss, or only feeds blobs that need none."""
         w = self.wiring
         under_loss: set[str] = set()
         skipped: set[str] = set()
@@ -273,7 +273,7 @@ class NetBuilder:
 
 @contextlib.contextmanager
 def collection_put_off() -> Iterator[None]:
-    """Let the garbage collector rest: nearly all that is made is kept, and looking at it takes a third longer."""
+    """Pause the garbage collector: nearly everything made is kept, and scanning it takes a third longer."""
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -284,7 +284,7 @@ def collection_put_off() -> Iterator[None]:
 
 
 def _given_blobs(layer_param: Any) -> list[Blob]:
-    """Take out of a LayerParameter the parameters that a prototxt brings along, and return them as blobs."""
+    """Take the parameters that a prototxt brings along out of a LayerParameter, and return them as blobs."""
     found: list[Blob] = []
     if not layer_param.blobs:
         return found

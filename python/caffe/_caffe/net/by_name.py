@@ -1,7 +1,7 @@
-"""What a net shows of itself by name and by number, and what a script may put there.
+"""A net's blobs, parameters and layers by name and by number, and what a script may put there.
 
 In:   the net's blobs, parameters and layers.
-Out:  NameDict, of which the net itself reads nothing; LayerVec, in which a layer may take another's place.
+Out:  NameDict, which the net itself never reads; LayerVec, in which a layer may be replaced.
 Not here: parameter blobs, BlobVec (blob). Source: BVLC pycaffe.py; _caffe.cpp, Boost's vectors.
 """
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from .wiring import Wiring
 
 Value = TypeVar("Value")
-_FIXED = ("net.layers: a built net has the layers of its prototxt, none more and none less; for others write another "
-          "prototxt and build a net of that")
+_FIXED = ("net.layers: a built net has exactly the layers of its prototxt; for others write another "
+          "prototxt and build a net from it")
 
 
 class NameDict(OrderedDict[str, Value]):
     """Objects of a net by name, in its order. Caffe: what a script puts in changes the dictionary, not the net."""
 
-    who = ""  # as a script reaches it; "": it is being filled
+    who = ""  # how a script reaches it; "" while it is being filled
 
     @classmethod
     def of(cls, who: str, items: Iterable[tuple[str, Value]]) -> NameDict[Value]:
@@ -67,15 +67,15 @@ def blobs_of(wiring: Wiring) -> NameDict[Blob]:
 
 
 class LayerVec(list[Layer]):
-    """The layers of a net, in which one may be replaced by another; their number is the net's."""
+    """The layers of a net, in which one may be replaced by another; their number is fixed."""
 
     def __init__(self, layers: Iterable[Layer], replaced: Callable[[int, Layer], None]) -> None:
         super().__init__(layers)
-        self._replaced = replaced  # called with the number and the layer that has come
+        self._replaced = replaced  # called with the index and the new layer
 
     def __setitem__(self, i: Any, layer: Any) -> None:
         if isinstance(i, slice) or not isinstance(layer, Layer):
-            raise TypeError(f"net.layers[{_text(i)}]: got {type(layer).__name__}, want one Layer in the place of one; "
+            raise TypeError(f"net.layers[{_text(i)}]: got {type(layer).__name__}, want one Layer in place of another; "
                             "to change values: net.layers[i].blobs[0].data[...] = array")
         super().__setitem__(i, layer)
         self._replaced(range(len(self))[i], layer)
@@ -91,12 +91,12 @@ class LayerVec(list[Layer]):
 
 
 def layer_vec(net: Net, wiring: Wiring) -> LayerVec:
-    """Return a net's layers, and let the net know when a script replaces one of them, or of their blobs."""
+    """Return a net's layers; the net is told when a script replaces one of them or one of their blobs."""
     of_net = weakref.ref(net)
 
     def changed() -> None:
         if (net := of_net()) is not None:
-            net.leave_plan()  # it has made something of the old one
+            net.leave_plan()  # it has derived something from the old one
 
     def replaced(i: int, layer: Layer) -> None:
         wiring.nodes[i].layer = layer
@@ -108,7 +108,7 @@ def layer_vec(net: Net, wiring: Wiring) -> LayerVec:
 
 
 def near(name: object, names: list[str]) -> str:
-    """Return which names are like this one, for messages."""
+    """Return the names most like this one, for messages."""
     found = difflib.get_close_matches(str(name), names, n=3)
     return f"did you mean {' or '.join(found)}?" if found else f"there are {', '.join(names[:20]) or 'none'}" + (
         " ..." if len(names) > 20 else "")

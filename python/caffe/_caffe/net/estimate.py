@@ -25,14 +25,14 @@ class Estimate:
 
     def __init__(self) -> None:
         self._room = memory.available()
-        self._taken: dict[int, tuple[int, str, tuple]] = {}  # by memory: bytes, what it is and what that lacks
+        self._taken: dict[int, tuple[int, str, tuple]] = {}  # by memory: bytes, a description, its names
         self._total = 0
 
     def add(self, wiring: Wiring) -> None:
         """Count the last layer's tops and parameters.
 
         Raises:
-            OutOfMemory: the net so far takes more than there is.
+            OutOfMemory: the net so far takes more than is available.
         """
         node = wiring.nodes[-1]
         for blob, blob_id in zip(node.tops, node.top_ids, strict=True):
@@ -45,7 +45,7 @@ class Estimate:
         """Count what backward will need.
 
         Raises:
-            OutOfMemory: the net with its gradients takes more than there is.
+            OutOfMemory: the net with its gradients takes more than is available.
         """
         running = [node for node in wiring.nodes if node.need_backward]
         for node in running:

@@ -1,4 +1,4 @@
-"""Errors inside layers, with the layer's name: of a built-in layer none passes as torch's or NumPy's own.
+"""Errors inside layers, with the layer's name: a built-in layer never raises torch's or NumPy's own.
 
 In:   a layer and what its setup, reshape, forward or backward raised.
 Out:  the error to raise.   Not here: the checks of each layer (layers/), which come first and say more.
@@ -21,15 +21,15 @@ _NO_MEMORY = ("can't allocate memory", "CUDA out of memory", "Storage size calcu
 
 @contextlib.contextmanager
 def naming(layer: Layer) -> Iterator[None]:
-    """Let what is raised inside name the layer."""
+    """Make errors raised inside name the layer."""
     try:
         yield
     except Exception as problem:
-        raise named(layer, problem)  # noqa: B904 - it knows its cause
+        raise named(layer, problem)  # noqa: B904 - its cause is set
 
 
 def named(layer: Layer, problem: Exception) -> Exception:
-    """Return the error to raise for `problem`: itself where it names the layer already, or is a user's."""
+    """Return the error to raise for `problem`: unchanged if it already names the layer, or is a user's."""
     if isinstance(problem, OutOfMemory):
         error: Exception = OutOfMemory(_text(layer, problem))
     elif isinstance(problem, NetError):  # layers' own

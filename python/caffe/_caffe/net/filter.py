@@ -33,9 +33,9 @@ def _is_in(layer: Any, state: Any) -> bool:
 
 
 def state_meets_rule(state: Any, rule: Any, layer_name: str = "") -> bool:
-    """Tell whether a NetState meets every condition that a NetStateRule gives; an empty rule is met.
+    """Return whether a NetState meets every condition that a NetStateRule gives; an empty rule is met.
 
-    The first condition that is not met is written to the log, in the name of the layer.
+    The first condition that is not met is logged with the layer's name.
     """
     unmet = _first_unmet(state, rule)
     if unmet is not None:
@@ -48,7 +48,7 @@ def _first_unmet(state: Any, rule: Any) -> tuple[str, str] | None:
     if rule.HasField("phase") and rule.phase != state.phase:
         return f"phase ({state.phase}) differed from the phase ({rule.phase})", "net.cpp:294"
     if rule.HasField("min_level") and state.level < rule.min_level:
-        # Caffe: says above, though the level is below.
+        # Caffe: it says "above", though the level is below.
         return f"level ({state.level}) is above the min_level ({rule.min_level})", "net.cpp:304"
     if rule.HasField("max_level") and state.level > rule.max_level:
         return f"level ({state.level}) is above the max_level ({rule.max_level})", "net.cpp:312"

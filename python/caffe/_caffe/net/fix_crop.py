@@ -1,4 +1,4 @@
-"""Crop layers of the oldest FCN nets, which computed their offset themselves: found, and given it.
+"""Crop layers of the oldest FCN nets, which computed their offset themselves: find them and write it down.
 
 In:   an upgraded NetParameter whose Crop layers may lack crop_param.offset.
 Out:  the offset of each such layer, from the coordinate map of its two bottoms; a warning; the net with offsets.
@@ -21,11 +21,11 @@ _NO_MAP = (ArithmeticError, AssertionError, IndexError, KeyError, RuntimeError, 
 
 
 def warn(net_param: Any) -> None:
-    """Log a warning of each Crop that has no offset and would need one."""
+    """Log a warning for each Crop that has no offset and would need one."""
     for index, offset in _lacking(net_param).items():
         if isinstance(offset, list) and any(offset):
             name = net_param.layer[index].name
-            log.warning(f"layer '{name}' (Crop) has no offset, so 0 is taken; its bottoms lie {_text(offset)} apart. "
+            log.warning(f"layer '{name}' (Crop) has no offset, so 0 is used; its bottoms lie {_text(offset)} apart. "
                         "FCN nets of 2014 and 2015 left the offset to their Crop: upgrade_net_proto_text --fix-crop "
                         "writes it", "crop_layer.cpp:38")
 
@@ -37,15 +37,15 @@ def fix_crop(net_param: Any) -> dict[str, int | list[int]]:
         net_param: NetParameter in the current form; changed.
 
     Returns:
-        The offsets by the layers' names: one number where all axes have the same.
+        The offsets by layer name: one number where it is the same on all axes.
 
     Raises:
-        ProtoError: a layer's offset cannot be told from the net; nothing is changed then.
+        ProtoError: a layer's offset cannot be derived from the net; then nothing is changed.
     """
     lacking = _lacking(net_param)
     for index, offset in lacking.items():
         if not isinstance(offset, list):
-            raise ProtoError(f"layer '{net_param.layer[index].name}' (Crop): its offset cannot be told from the net "
+            raise ProtoError(f"layer '{net_param.layer[index].name}' (Crop): its offset cannot be derived from the net "
                              f"({offset}); write crop_param.offset by hand")
     fixed: dict[str, int | list[int]] = {}
     for index, offset in lacking.items():
@@ -60,7 +60,7 @@ def _text(offset: list[int]) -> str:
 
 
 def _lacking(net_param: Any) -> dict[int, Any]:
-    """Return the Crop layers in question: index -> offsets, or what prevents to tell."""
+    """Return the Crop layers in question: index -> offsets, or why they are unknown."""
     if not any(layer.type == "Crop" and not layer.crop_param.offset for layer in net_param.layer):
         return {}
     from caffe import coord_map
@@ -78,7 +78,7 @@ def _lacking(net_param: Any) -> dict[int, Any]:
             except (*_NO_MAP, coord_map.AxisMismatchException, coord_map.UndefinedMapException) as problem:
                 found[index] = str(problem) or type(problem).__name__
         made = {"offset": found[index]} if isinstance(found.get(index), list) else {}
-        # Caffe: its map knows no Concat; one of channels leaves coordinates alone, as a sum does.
+        # Caffe: its map does not know Concat; along channels it leaves coordinates alone, as a sum does.
         channels = layer.type == "Concat" and layer.concat_param.axis == 1
         function = Function("Eltwise" if channels else layer.type, inputs,
                             {**_settings(layer), **made, "ntop": len(layer.top)})
@@ -87,7 +87,7 @@ def _lacking(net_param: Any) -> dict[int, Any]:
 
 
 def _settings(layer: Any) -> dict[str, Any]:
-    """Return the settings of a layer that its coordinate map asks for."""
+    """Return those settings of a layer that its coordinate map needs."""
     if layer.type == "Crop":
         offset = list(layer.crop_param.offset)
         return {"axis": layer.crop_param.axis, **({"offset": offset} if offset else {})}

@@ -1,7 +1,7 @@
-"""Functions that a script has called around each layer of a pass.
+"""Functions that a script wants called around each layer of a pass.
 
 In:   functions of a layer's index, or an NCCL.
-Out:  Hooks, a list that takes nothing else, and can be called.
+Out:  Hooks, a callable list that accepts nothing else.
 Not here: when they are called (net).
 """
 
@@ -19,7 +19,7 @@ class Hooks(list[Callable[[int], Any]]):
         self._moment = moment
 
     def add(self, function: Any) -> None:
-        """Add a function of the layer's index, or what has one named `run` (NCCL).
+        """Add a function of the layer's index, or an object with one named `run` (NCCL).
 
         Raises:
             TypeError: it cannot be called.

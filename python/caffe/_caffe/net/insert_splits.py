@@ -1,4 +1,4 @@
-"""Put a Split layer behind every top that is used more than once.
+"""Put a Split layer after every top that is used more than once.
 
 In:   NetParameter, filtered, layers in order.
 Out:  a new NetParameter with Split layers inserted and bottoms renamed to their outputs.

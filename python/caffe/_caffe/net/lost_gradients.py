@@ -1,4 +1,4 @@
-"""Gradients that Caffe's sharing of memory loses: Flatten behind a layer whose top shares its bottom's diff.
+"""Gradients that Caffe's sharing of memory loses: Flatten after a layer whose top shares its bottom's diff.
 
 In:   a built net's wiring.
 Out:  a warning that names the two layers.
@@ -22,8 +22,8 @@ def warn(wiring: Wiring) -> None:
             below = maker.get(node.bottom_ids[0])
             if below is not None and _shares_diff(below):
                 log.warning(f"layer '{node.name}' (Flatten): no gradient gets through '{below.name}' "
-                            f"({below.layer.type}), as in Caffe: the two share memory, and backward gives its bottom "
-                            f"another. Use one Reshape (shape {{ dim: 0 dim: -1 }}) in place of Flatten",
+                            f"({below.layer.type}), as in Caffe: the two share memory, and backward replaces that "
+                            f"of its bottom. Use one Reshape (shape {{ dim: 0 dim: -1 }}) in place of Flatten",
                             "flatten_layer.cpp:35")
         maker.update({blob_id: node for blob_id in node.top_ids})
 

@@ -89,7 +89,7 @@ class Net:
         self.params_lr: list[float] = [one.lr_mult for one in wiring.learnables]
         self.params_weight_decay: list[float] = [one.decay_mult for one in wiring.learnables]
         self.output_blobs: list[Blob] = [wiring.named_blobs[i].blob for i in wiring.output_ids]
-        self._by_name: dict[str, Any] = {}  # what does not change once the net is built; scripts have it, too
+        self._by_name: dict[str, Any] = {}  # what does not change once the net is built; scripts may hold it
         self._named_blobs = by_name.blobs_of(wiring)
         self._hooks = {name: Hooks(name) for name in ("before_forward", "after_forward", "before_backward",
                                                       "after_backward")}
@@ -192,7 +192,7 @@ class Net:
         return sum((float(loss) for loss in self._losses_of(start, end)), 0.0)
 
     def forward_losses(self) -> list[Any]:
-        """Run all layers; return their weighted losses, not added up: on a device scalars of their own, not awaited."""
+        """Run all layers; return their weighted losses, not summed; on a device they are scalars, not waited for."""
         return self._losses_of(0, len(self.layers) - 1)
 
     def _losses_of(self, start: int, end: int) -> list[Any]:
@@ -205,7 +205,7 @@ class Net:
             return self._run_range(start, end)
 
     def _nobody_watches(self) -> bool:
-        """Whether nobody looks between the layers, so that a plan may run them all."""
+        """Whether nothing looks between the layers, so that a plan may run them all."""
         return (common.plans() and not self.debug_info
                 and not self._hooks["before_forward"] and not self._hooks["after_forward"])
 
@@ -231,7 +231,7 @@ class Net:
                 layer.reshape(bottoms, tops)
             layer.forward(bottoms, tops)
         except Exception as problem:
-            raise faults.named(layer, problem)  # noqa: B904 - it knows its cause
+            raise faults.named(layer, problem)  # noqa: B904 - its cause is set
         if not any(layer.loss_weights):
             return []
         return [torch.dot(blob.read_data().reshape(-1), blob.read_diff().reshape(-1))
@@ -244,7 +244,7 @@ class Net:
             self._plan = None
 
     def reshape(self) -> None:
-        """Let every layer take the present shapes of its bottoms, first to last."""
+        """Reshape every layer to the current shapes of its bottoms, first to last."""
         with self.turn, common.arithmetic():
             for i in range(len(self.layers)):
                 self._reshape_node(i)
@@ -408,11 +408,11 @@ class Net:
         self._hooks["after_forward"].add(function)
 
     def before_backward(self, function: Hook) -> None:
-        """Call `function(layer_index)` before each layer's backward, also of layers that need none."""
+        """Call `function(layer_index)` before each layer's backward, even for layers that need none."""
         self._hooks["before_backward"].add(function)
 
     def after_backward(self, function: Any) -> None:
-        """Call `function(layer_index)` after each layer's backward, also of layers that need none; or an NCCL's run."""
+        """Call `function(layer_index)` after each layer's backward, even of layers that need none; or an NCCL's run."""
         self._hooks["after_backward"].add(function)
 
     # -- the C++ side's names ------------------------------------------------------------------

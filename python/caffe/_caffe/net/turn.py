@@ -1,6 +1,6 @@
-"""One thread at a time runs a net; another one that comes in between is told so.
+"""Only one thread at a time may run a net; another that comes in between gets an error.
 
-In:   a net's name; threads that begin and end what only one may do.
+In:   a net's name; threads that enter and leave what only one may do at a time.
 Out:  a context manager, which the thread that holds it may enter again (a hook or a Python layer that runs the net).
 Not here: waiting for each other: only the script knows which inputs and outputs belong together.
 Caffe holds Python's lock for a whole pass. Here torch lets other threads run, and two passes would mix their numbers.
@@ -27,14 +27,14 @@ class Turn:
     def __enter__(self) -> None:
         if self._lock.acquire(blocking=False):
             return
-        if self._process != os.getpid():  # a fork left the thread that had it in the parent
+        if self._process != os.getpid():  # the thread that held it exists in the fork's parent only
             self._begin_anew()
             self._lock.acquire()
             return
-        # DEVIATION D46: in Caffe the second thread waits for the end of the pass, and may overwrite what it was for.
+        # DEVIATION D46: in Caffe the second thread waits for the end of the pass, and may overwrite its results.
         raise NetError(
-            f"net '{self._name}': another thread is running it, and the numbers of the two would mix. Let a "
-            "threading.Lock span writing the inputs, forward and reading the outputs, or give each thread a net of its "
+            f"net '{self._name}': another thread is running it, and their values would mix. Hold one "
+            "threading.Lock from writing the inputs to reading the outputs, or give each thread a net of its "
             "own, which can share the weights: net.share_with(other)")
 
     def __exit__(self, *_: object) -> None:

@@ -2,7 +2,7 @@
 
 In:   a net's wiring; caffemodels, binary or HDF5.
 Out:  copy_from, load_hdf5, save, save_hdf5, share_with, to_proto.
-Not here: bytes of files (caffemodel, caffemodel_writer, hdf5_files). Source: BVLC net.cpp.
+Not here: the files' bytes (caffemodel, caffemodel_writer, hdf5_files). Source: BVLC net.cpp.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class Weights:
 
     Args:
         name: the net's name, which is saved.
-        wiring: of the net.
-        turn: of whoever runs the net; weights neither come nor go meanwhile.
+        wiring: that of the net.
+        turn: held by whoever runs the net; meanwhile weights are neither loaded nor saved.
     """
 
     def __init__(self, name: str, wiring: Wiring, turn: Turn) -> None:
@@ -121,7 +121,7 @@ class Weights:
                 blobs[param_id].data[...] = values
 
     def _target(self, layer_name: str) -> Node | None:
-        """Return the first layer of this name, or None, and say so, where there is none."""
+        """Return the first layer of this name; if there is none, log that and return None."""
         node = self._node(layer_name)
         if node is None:
             log.info(f"Ignoring source layer {layer_name}", "net.cpp:740")
@@ -141,7 +141,7 @@ class Weights:
         nodes = self._wiring.nodes
         layers = [(node.name, {i: blob.data for i, blob in self._own_blobs(layer_id).items()})
                   for layer_id, node in enumerate(nodes)]
-        # Caffe: gradients are written of every parameter, shared or not. net.cpp, ToHDF5
+        # Caffe: every parameter's gradient is written, shared or not. net.cpp, ToHDF5
         diffs = [{i: blob.diff for i, blob in enumerate(node.layer.blobs)} for node in nodes]
         hdf5_files.write_net(path_of("net.save_hdf5", path, "a caffemodel"), layers, diffs if write_diff else None)
 
@@ -155,7 +155,7 @@ class Weights:
 
         param = caffe_pb2.NetParameter(name=self._name)
         for node in self._wiring.nodes:
-            # by bytes: a layer registered since this net was built has made all message classes anew
+            # via bytes: a layer registered since this net was built has recreated all message classes
             param.layer.add().MergeFromString(node.layer.layer_param.SerializeToString())
         return param, [list(node.layer.blobs) for node in self._wiring.nodes]
 

@@ -18,9 +18,9 @@ from .step import Place, Run, Step, Tensors
 
 
 class ValueBlob:
-    """A blob of the net to a layer, with a value of the plan in the place of its data."""
+    """Stands in for a blob of the net when a layer runs; its data is a value of the plan."""
 
-    _data = SimpleNamespace(is_held=True)  # nothing may be remembered of it
+    _data = SimpleNamespace(is_held=True)  # nothing about it may be cached
 
     def __init__(self, blob: Blob, tensor: torch.Tensor) -> None:
         self._blob, self._tensor = blob, tensor
@@ -35,7 +35,7 @@ class ValueBlob:
     write_data = edit_data = read_data
 
     def host_data(self) -> None:
-        """Return None: the host does not have the value besides the device."""
+        """Return None: the host has no copy of the device's value."""
 
     def share_data(self, other: Any) -> None:
         """Take another blob's values."""
@@ -85,7 +85,7 @@ class ByLayer(Step):
 
 
 class ElementByElement(Pointwise):
-    """The forward of a layer whose values see no other place, over any part of its bottoms."""
+    """The forward of a layer whose values depend on no other place, over any part of its bottoms."""
 
     def __init__(self, node: Any, bottoms: tuple[int, ...], tops: tuple[int, ...]) -> None:
         self.node, self.bottoms, self.tops = node, bottoms, tops
@@ -116,7 +116,7 @@ class View(Step):
         return _spatial(self._blob.shape)
 
     def bind(self, place: Place) -> Run:
-        """Put the values in Caffe's order and view them so."""
+        """Put the values in Caffe's order and view them in this shape."""
         return lambda x: (x.contiguous().view(self._blob.shape),)
 
 

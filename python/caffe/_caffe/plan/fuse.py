@@ -4,8 +4,8 @@ In:   operations in order; the values that are wanted.
 Out:  steps in order.
 Not here: how steps compute (kinds, step), the order and memory of a run (program).
 
-A convolution takes in the layers behind it that scale its channels, and the ReLU behind those; any step with tops of
-its own takes in a ReLU. Nobody else may want the values between.
+A convolution absorbs the layers after it that scale its channels, and the ReLU after those; any step with tops of
+its own absorbs a ReLU. Nothing else may need the values in between.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .trace import IN_PLACE, Operation
 
 
 class Fuser:
-    """Makes steps of operations, each once, so that programs which want other values share them."""
+    """Makes steps from operations, each once, so that programs for different values share them."""
 
     def __init__(self, operations: Sequence[Operation], sources: dict[int, Blob]) -> None:
         self._operations, self._sources = operations, sources
@@ -59,7 +59,7 @@ class Fuser:
     @staticmethod
     def _follower(chain: list[Operation], kept: set[int], readers: Counter[int],
                   reader: dict[int, Operation]) -> Operation | None:
-        """Return the operation that the chain can take in behind its last one."""
+        """Return the operation that the chain can absorb after its last one."""
         last = chain[-1]
         if len(last.tops) != 1 or last.tops[0] in kept or readers[last.tops[0]] != 1 or _is_plain_relu(last):
             return None

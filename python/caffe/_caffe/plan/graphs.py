@@ -1,13 +1,13 @@
-"""Programs as CUDA graphs: kernels that are recorded once, and launched again as one while all they depend on stays.
+"""Programs as CUDA graphs: kernels recorded once, and relaunched as one while all they depend on stays the same.
 
 In:   a program; its inputs and wanted values, pass after pass.
 Out:  the same values, by a graph where one is recorded.
 Not here: what a program computes (program), when weights have changed (plan), the switch (common.set_graphs).
 Source: PyTorch's notes on CUDA semantics, "CUDA Graphs"; torch/cuda/graphs.py. Caffe has nothing of the kind.
 
-A graph repeats kernels at the addresses of its recording. Of those, inputs are copied into tensors of its own; weights
+A graph repeats kernels at the addresses it was recorded with. Inputs are copied into tensors of its own; weights
 and what was computed from them are held, and a program forgets its graphs when it forgets these; values in between lie
-in the graph's memory, which a next graph may overwrite: whoever gets values reads them before the next run.
+in the graph's memory, which the next graph may overwrite: values must be read before the next run.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import torch
 from .. import common, log
 from .program import Program
 
-WARM = 3  # passes in a row before one is recorded: kernels are chosen, frames and memory are there
+WARM = 3  # passes in a row before one is recorded: kernels have been chosen, frames and memory exist
 KEPT = 4  # graphs of a program
 
 Values = dict[int, torch.Tensor]
@@ -32,7 +32,7 @@ Made = tuple[Values, torch.Tensor]  # found values, and the program's check of t
 
 
 class Recorder:
-    """The lines that touch torch.cuda; tests put another in its place."""
+    """The code that touches torch.cuda; tests replace it."""
 
     def __init__(self) -> None:
         self._streams: dict[torch.device, torch.cuda.Stream] = {}
@@ -40,13 +40,13 @@ class Recorder:
         self._failed: torch.cuda.CUDAGraph | None = None
 
     def serves(self, device: torch.device) -> bool:
-        """Tell whether a device has graphs."""
+        """Return whether a device has graphs."""
         return device.type == "cuda"
 
     def record(self, work: Callable[[], Any], device: torch.device) -> tuple[Callable[[], None], Any]:
         """Record what `work` launches.
 
-        It runs twice: once as it is, so that libraries have their memory on the recording stream, and once to be
+        It runs twice: once normally, so that libraries have their memory on the recording stream, and once to be
         recorded, when nothing is computed.
 
         Args:
@@ -54,20 +54,20 @@ class Recorder:
             device: a GPU.
 
         Returns:
-            What launches the kernels again, and what `work` gave: tensors that hold values after each launch.
+            What launches the kernels again, and what `work` returned: tensors that hold values after each launch.
 
         Raises:
             Exception: it cannot be recorded. Streams and random numbers are then as before.
         """
         before, generator = torch.cuda.current_stream(device), torch.cuda.default_generators[device.index]
         state = generator.graphsafe_get_state()
-        generator.graphsafe_set_state(generator.clone_state())  # one that fails leaves it unusable
+        generator.graphsafe_set_state(generator.clone_state())  # a failed recording leaves it unusable
         with torch.cuda.device(device):
             try:
                 return self._record(work, device, before)
             finally:
                 generator.graphsafe_set_state(state)
-                torch.cuda.set_stream(before)  # torch.cuda.graph does not, where the recording cannot be ended
+                torch.cuda.set_stream(before)  # torch.cuda.graph does not, if the recording cannot be ended
 
     def _record(self, work: Callable[[], Any], device: torch.device,
                 before: torch.cuda.Stream) -> tuple[Callable[[], None], Any]:
@@ -85,8 +85,8 @@ class Recorder:
             with torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
                 made = work()
         except BaseException:
-            self._failed = graph  # the allocator may still ask it
-            with contextlib.suppress(RuntimeError):  # it ended by itself
+            self._failed = graph  # the allocator may still call it
+            with contextlib.suppress(RuntimeError):  # it has already ended
                 torch._C._cuda_endAllocateToPool(device.index, pool)
             raise
         self._alive[device].add(graph)
@@ -103,11 +103,11 @@ class Graph:
     replay: Callable[[], None]
     inputs: Values  # what it reads
     made: Made
-    held: list[torch.Tensor]  # what else it reads: memory must not be used again
+    held: list[torch.Tensor]  # what else it reads: its memory must not be reused
 
 
 class Graphs:
-    """A program, and its graphs, those that were used last."""
+    """A program, and its most recently used graphs."""
 
     def __init__(self, program: Program) -> None:
         self._program = program
@@ -127,14 +127,14 @@ class Graphs:
         self._last = None
 
     def give_back(self) -> None:
-        """Let the memory of the last run be used again."""
+        """Let the memory of the last run be reused."""
         self._program.give_back()
 
     def run(self, inputs: Values) -> Made:
         """Compute values, as Program.run.
 
         Returns:
-            Values by number, good until any program's next run; and the program's check of them.
+            Values by number, valid until any program's next run; and the program's check of them.
         """
         if not common.graphs() or not recorder.serves(common.device()):
             return self._plainly(inputs)
@@ -153,24 +153,24 @@ class Graphs:
             graph.inputs[number].copy_(x)
         graph.replay()
         found, check = graph.made
-        return found, check.clone()  # it is read when other graphs have run
+        return found, check.clone()  # it is read after other graphs have run
 
     def _plainly(self, inputs: Values) -> Made:
         found = self._program.run(inputs)
         return found, self._program.checks(found)
 
     def _record(self, key: tuple, inputs: Values) -> None:
-        """Record a run, or give up graphs, in this process."""
+        """Record a run, or give up graphs for this process."""
         own = {number: x.clone() for number, x in inputs.items()}
         known = self._program.known()
         try:
             replay, made = recorder.record(lambda: self._plainly(own), common.device())
             if {id(tensor) for tensor in known} != {id(tensor) for tensor in self._program.known()}:
-                raise RuntimeError("what is known beforehand was computed anew while it was recorded")
+                raise RuntimeError("what is known beforehand was computed again while recording")
         except Exception as problem:
-            self._program.forget()  # what was computed while recording holds nothing
+            self._program.forget()  # what was computed while recording holds no values
             common.set_graphs(False)
-            log.warning(f"CUDA graphs: a plan could not be recorded, and all run on without: {problem}", "graphs.py:1")
+            log.warning(f"CUDA graphs: a plan could not be recorded; all continue without: {problem}", "graphs.py:1")
             return
         if len(self._graphs) >= KEPT:
             self._graphs.popitem(last=False)

@@ -27,17 +27,17 @@ from .step import Step
 from .steps import Crop, PoolPlane, Upsample
 from .trace import VIEW, Operation
 
-FOLLOWERS = ("affine",)  # kinds that a convolution takes in
+FOLLOWERS = ("affine",)  # kinds that a convolution absorbs
 _OF_ONE_LAYER = {"deconvolution": Upsample, "max_pooling": MaxPool, "global_pooling": PoolPlane, "relu": Rectify,
                  "sum": Sum, "weighed": Weigh, "concat": Join, "slice": Cut}
 
 
 def step_of(operations: list[Operation], sources: dict[int, Blob]) -> Step:
-    """Return the step that computes an operation, or an affine chain behind a first one, from its bottoms to its tops.
+    """Return the step that computes an operation, or an affine chain after a first one, from its bottoms to its tops.
 
     Args:
-        operations: one; or a convolution or affine one, with affine ones behind it.
-        sources: the blobs of the values that stand in the net's own memory.
+        operations: one; or a convolution or affine one, with affine ones after it.
+        sources: the blobs of the values that lie in the net's own memory.
     """
     first, bottoms, tops = operations[0], operations[0].bottoms, operations[-1].tops
     if first.kind == VIEW:

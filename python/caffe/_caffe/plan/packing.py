@@ -1,13 +1,13 @@
-"""The weights of a convolution in a plan: folded, converted and ordered once, for as long as they stay as they are.
+"""The weights of a convolution in a plan: folded, converted and ordered once, for as long as they do not change.
 
-In:   a Convolution layer and the BatchNorm, Scale and Bias layers behind it.
+In:   a Convolution layer and the BatchNorm, Scale and Bias layers after it.
 Out:  the convolution of all of them.
-Not here: the ReLU behind them, padding around parts (sliding), which weights have changed (weights).
+Not here: the ReLU after them, padding around parts (sliding), which weights have changed (weights).
 
-oneDNN orders weights for one size of the bottom. In another order than it wants, it reorders them on every pass: 1 x 1,
+oneDNN orders weights for one size of the bottom. Given any other order, it reorders them on every pass: 1 x 1,
 1024 to 1024 channels of 7 x 7, 98 ms instead of 0.9; 5 x 5, 144 to 144 of 9 x 9, 24 instead of 0.6. So weights are
-ordered for exactly the sizes that come again. A size that comes once takes them as they are in Caffe's order, from
-which the way is short (1.3 and 1.1 ms).
+ordered for exactly the sizes that recur. A size seen once uses them as they are in Caffe's order, from which
+reordering is cheap (1.3 and 1.1 ms).
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ mkldnn = torch.ops.mkldnn
 CAN_PACK = (torch.backends.mkldnn.is_available()
             and hasattr(mkldnn, "_reorder_convolution_weight") and hasattr(mkldnn, "_convolution_pointwise_"))
 KEPT_SIZES = 3  # of the bottom, for which ordered weights are kept
-# Products of a pass, below which calling oneDNN's packed kernel takes longer than torch's: its call alone takes 25 us,
-# torch's 5. Of a single channel torch's kernel is slow: 20 x 1 x 5 x 5 over 28 x 28, 57 us to 36.
+# With fewer products in a pass, torch's kernel is faster than oneDNN's with a packed weight, whose call alone takes
+# 25 us, torch's 5; not with a single channel: 20 x 1 x 5 x 5 over 28 x 28 takes 57 and 36 us.
 SMALL = 1 << 20
-FEW = 4  # channels, up to which a small bottom is best left in Caffe's order: 28 x 3 x 3 x 3 over 24 x 24, 40 us to 16
+FEW = 4  # up to so many channels, a small bottom is best in Caffe's order: 28 x 3 x 3 x 3 over 24 x 24, 40 to 16 us
 
 
 class Packed:
@@ -49,7 +49,7 @@ class Packed:
         errs = bf16.kernel_errs("convolve", layer._slides, few, layer.num_output)
         self._dtype = torch.float32 if errs else common.compute_type()
         self._bias = None if bias is None else bias.to(self._dtype)
-        self._by_size: OrderedDict[tuple, torch.Tensor | None] = OrderedDict()  # None: came once
+        self._by_size: OrderedDict[tuple, torch.Tensor | None] = OrderedDict()  # None: seen once
         self._tiled: tiles.TiledWeight | None = None
         self._linear: torch.Tensor | None = None
         self._small: torch.Tensor | None = None
@@ -69,7 +69,7 @@ class Packed:
         return [] if common.on_host() else [self._weight]
 
     def tiles_pay(self, sides: Sequence[int]) -> bool:
-        """Whether a top of this height and width takes less time by tiles."""
+        """Whether a top of this height and width is faster by tiles."""
         return self._tiled is not None and self._tiled.pays(*sides)
 
     def by_tiles(self, x: torch.Tensor, around: Sequence[tuple[int, int]], sides: Sequence[int], relu: bool,
@@ -129,7 +129,7 @@ class Packed:
             if len(self._by_size) > KEPT_SIZES:
                 self._by_size.popitem(last=False)
             if len(self._by_size) > 1:
-                return None  # the first of all comes again, most likely
+                return None  # the very first most likely recurs
         if self._by_size[key] is None:
             layer = self._layer
             self._by_size[key] = mkldnn._reorder_convolution_weight(

@@ -1,4 +1,4 @@
-"""When a TEST net may run as a plan, what a pass writes, and how blobs that it left out are computed when one looks.
+"""When a TEST net may run as a plan, what a pass writes, and how blobs that it left out are computed on demand.
 
 In:   a net's wiring, ways to run and to reshape one layer, and the turn of whoever runs the net.
 Out:  the losses of whole passes; outputs, and every blob that a script holds a view of, as after Caffe's own pass. The
@@ -30,15 +30,15 @@ from .weights import Weights
 if TYPE_CHECKING:
     from ..net.wiring import Wiring
 
-KEPT_PROGRAMS = 4  # for blobs that are wanted in turn
-MOST_REPEATS = 3  # passes in a row that were run twice,
-REST = 30  # after which so many run layer by layer
+KEPT_PROGRAMS = 4  # for blobs that are wanted by turns
+MOST_REPEATS = 3  # passes in a row that were run twice;
+REST = 30  # then this many run layer by layer
 
 RunLayer = Callable[[int], Sequence[torch.Tensor]]
 
 
 class Plan:
-    """The plan of one net; `Plan.of` makes one where a plan may run it, and gains."""
+    """The plan of one net; `Plan.of` makes one where a plan may run it, and pays off."""
 
     def __init__(self, wiring: Wiring, run_layer: RunLayer, reshape_layer: Callable[[int], None],
                  turn: AbstractContextManager[None]) -> None:
@@ -46,7 +46,7 @@ class Plan:
         self._sources = [i for i, node in enumerate(wiring.nodes) if node.is_source]
         self._others = [i for i, node in enumerate(wiring.nodes) if not node.is_source]
         self._blobs = wiring.blobs
-        self._shaped_at = -1  # the shape version that all below fits
+        self._shaped_at = -1  # the shape version that everything below fits
         self._signature: tuple = ()
         self._compiled = Compiled(Trace())
         self._is_empty = False  # a blob has no values
@@ -56,16 +56,16 @@ class Plan:
         self._weights = Weights()
         self._setting: tuple = ()  # precision and device that weights are packed for
         self._inputs: list[tuple[Blob, torch.Tensor]] = []  # of the last pass
-        self._is_behind = False  # layers and blobs that were left out know nothing of the last pass
+        self._is_behind = False  # layers and blobs that were left out know nothing about the last pass
         self._repeats, self._rest = 0, 0
 
     @classmethod
     def of(cls, wiring: Wiring, phase: int, run_layer: RunLayer, reshape_layer: Callable[[int], None],
            turn: AbstractContextManager[None]) -> Plan | None:
-        """Return the plan of a net, or None where a layer has effects, or there is nothing to gain."""
+        """Return the plan of a net, or None where a layer has side effects, or there is nothing to gain."""
         layers = [node.layer for node in wiring.nodes if not node.is_source]
         may_run = phase == common.TEST and all(layer.is_pure and layer.phase == common.TEST for layer in layers)
-        # Without a convolution there is little arithmetic, and a plan's own time may be all of it.
+        # Without a convolution there is little arithmetic, and a plan's own overhead may eat up the gain.
         gains = any(node.layer.type == "Convolution" for node in wiring.nodes)
         return cls(wiring, run_layer, reshape_layer, turn) if may_run and gains else None
 
@@ -84,7 +84,7 @@ class Plan:
         kept = [(blob, blob.read_data().clone()) for blob in sources.values()]
         try:
             found, checks = program.run({value: sources[value].read_data() for value in program.inputs})
-        except Exception as problem:  # which layer it is, and whether Caffe's own way has it too, the layers tell
+        except Exception as problem:  # running the layers shows which one it is, and whether it fails without a plan
             program.give_back()
             return self._without(losses, problem)
         inner = [torch.dot(found[value].float().reshape(-1), blob.read_diff().reshape(-1))
@@ -100,14 +100,14 @@ class Plan:
         return numbers
 
     def _without(self, losses: list[torch.Tensor], problem: Exception) -> list[float]:
-        """Run layer by layer, now and from now on, what failed as a plan."""
+        """Run layer by layer, now and from now on, because the plan failed."""
         found = self._by_layer(losses)
         log.warning(f"a net's plan failed, and it runs layer by layer: {problem}", "plan.py:1")
         self._rest = sys.maxsize
         return found
 
     def _repeat(self, losses: list[torch.Tensor]) -> list[float]:
-        """Run layer by layer what may hold other values than Caffe's, and rest if that happens every time."""
+        """Run layer by layer because values may differ from Caffe's, and rest the plan if that happens every time."""
         self._repeats += 1
         if self._repeats >= MOST_REPEATS:
             self._repeats, self._rest = 0, REST
@@ -138,7 +138,7 @@ class Plan:
     # -- shapes and weights --------------------------------------------------------------------
 
     def _fit_shapes(self) -> None:
-        """Reshape all layers but the sources; follow the pass anew where memories are shared in another way."""
+        """Reshape all layers but the sources; trace the pass again if memories are shared differently."""
         for i in self._others:
             self._reshape_layer(i)
         now = signature(self._wiring.nodes, self._blobs)
@@ -152,7 +152,7 @@ class Plan:
 
     def _fit_memories(self, followed: Trace) -> None:
         """Find the memories that the pass writes; those of outputs and sources are always written."""
-        # what stands in a source's memory is written before that memory is
+        # what lies in a source's memory is written before that memory is
         fleeting = followed.in_memory_of_sources()
         endings = sorted(followed.endings, key=lambda ending: ending.value not in fleeting)
         self._endings = [(ending.value, ending.blob._data, ending.blob) for ending in endings]
@@ -165,7 +165,7 @@ class Plan:
         self._seen.update(memory for _, memory, _ in self._endings if memory.is_watched())
 
     def _refresh_weights(self) -> None:
-        """Forget what was made of weights that have changed."""
+        """Forget what was derived from weights that have changed."""
         setting, changed = (common.precision(), common.device()), self._weights.changed()
         if setting != self._setting:
             self._compiled.forget(None)
@@ -176,7 +176,7 @@ class Plan:
     # -- layers and blobs that a pass left out -------------------------------------------------
 
     def catch_up(self) -> None:
-        """Let layers, and blobs that were left out, be as after Caffe's own pass.
+        """Bring layers, and blobs that were left out, to their state after Caffe's own pass.
 
         All layers run one by one over the inputs and weights of the last pass. What scripts have written since, and
         shapes that they have prepared, stay as they are.
@@ -206,7 +206,7 @@ class Plan:
 
 
 class Compiled:
-    """What is made of a trace: programs for the values that are wanted, which share steps and memory."""
+    """What a trace is compiled to: programs for the values that are wanted, which share steps and memory."""
 
     def __init__(self, followed: Trace) -> None:
         self.trace = followed
@@ -225,7 +225,7 @@ class Compiled:
         return self._programs[wanted]
 
     def forget(self, memories: set[int] | None) -> None:
-        """Drop what was made of the parameters in these memories, by id; None: of all."""
+        """Drop what was derived from the parameters in these memories, by id; None: from all."""
         for step in self._fuser.all_steps():
             if memories is None or any(id(blob._data) in memories for blob in step.parameters):
                 step.pack()
@@ -234,7 +234,7 @@ class Compiled:
 
 
 def _on_host(tensors: Sequence[torch.Tensor]) -> list[float]:
-    """Return numbers on the host, which waits for a device once."""
+    """Return numbers on the host, waiting for a device only once."""
     if len(tensors) == 1:
         return tensors[0].reshape(1).tolist()
     return torch.stack([tensor.to(common.device()) for tensor in tensors]).tolist()

@@ -1,4 +1,4 @@
-"""Steps whose tops at a row and column see their bottoms there: ReLU, sums, channels scaled, joined and cut apart.
+"""Steps whose tops at a row and column depend on their bottoms there: ReLU, sums, channels scaled, joined and cut.
 
 In, out: as every step (step).
 Not here: windows (sliding), layers that run as they are (by_layer).
@@ -19,10 +19,10 @@ from .step import Area, Place, Reaches, Run, Step, Tensors
 
 
 class Pointwise(Step):
-    """A step whose tops see their bottoms at the same place; its function is `compute`."""
+    """A step whose tops depend on their bottoms at the same place; its function is `compute`."""
 
     def lengths(self, below: Sequence[Sequence[int]], top: int) -> tuple[int, ...]:
-        """Return the bottom's."""
+        """Return the bottom's lengths."""
         return tuple(below[0])
 
     def reach(self, below: Sequence[Reaches]) -> Reaches | None:
@@ -49,7 +49,7 @@ class Pointwise(Step):
         return [area] * len(below)
 
     def constant(self, below: Tensors) -> Tensors:
-        """Compute with planes of one place."""
+        """Compute on planes of a single place."""
         tops = self.compute(*(constant.view(1, -1, 1, 1) for constant in below))
         return [top.clamp_min(0).view(-1) if self.relu else top.reshape(-1) for top in tops]
 

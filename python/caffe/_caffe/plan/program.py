@@ -1,8 +1,8 @@
 """The steps that compute some values: what each needs of the one before, and a run of them.
 
-In:   steps; the shapes of the values that nobody makes; which values are wanted.
+In:   steps; the shapes of the values that no step makes; which values are wanted.
 Out:  the wanted values, whole; of all others only the parts that they need.
-Not here: one step's arithmetic (sliding, pointwise, steps, by_layer), when a net runs so (plan).
+Not here: one step's arithmetic (sliding, pointwise, steps, by_layer), when a net runs this way (plan).
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from .reach import FAR, Span, inside, join, meet, of_input, of_unknown
 from .space import Space, order
 from .step import Area, Place, Reaches, Run, Step
 
-KEPT_SHAPES = 32  # geometries that are kept, and frames
-FLAT = 3  # places of a constant between two edges, at least
+KEPT_SHAPES = 32  # geometries and frames that are kept
+FLAT = 3  # least number of constant places between two edges
 
 Values = dict[int, torch.Tensor]
 Shapes = dict[int, tuple[int, ...]]
@@ -53,7 +53,7 @@ class Program:
 
     Args:
         steps: each reads values of steps before it, or inputs.
-        inputs: the values that nobody makes.
+        inputs: the values that no step makes.
         wanted: the values that are computed whole.
         space: memory to compute in.
     """
@@ -74,7 +74,7 @@ class Program:
         self._around.clear()
 
     def weights(self) -> list[torch.Tensor]:
-        """Return what steps read besides values: the parameters, and what they made of them."""
+        """Return what steps read besides values: the parameters, and what they derived from them."""
         blobs = [blob.read_data() for step in self.steps for blob in step.parameters]
         return [*blobs, *(tensor for step in self.steps for tensor in step.packed)]
 
@@ -160,7 +160,7 @@ class Program:
 
     @staticmethod
     def _computed(read: Area, reach: Reaches, copied: bool) -> Area:
-        """Return the part of what is read that is to be computed; the rest is known, or laid around in a copy."""
+        """Return the part of what is read that is to be computed; the rest is known, or added around it in a copy."""
         read = tuple((a, b) if a < b else (r.image[0], r.image[0] + 1) for (a, b), r in zip(read, reach, strict=True))
         if not copied and all(inside(span, r.flat) for span, r in zip(read, reach, strict=True)):
             return read
@@ -172,7 +172,7 @@ class Program:
     def _plan_turns(self, g: Geometry, wanted: frozenset[int]) -> None:
         """Decide how each step gets its bottoms, and when memory is spent."""
         steps = [step for step in self.steps if step.tops[0] in g.area]
-        root: dict[int, int] = {}  # whose memory a value may stand in
+        root: dict[int, int] = {}  # whose memory a value may lie in
         for step in steps:
             for value in step.tops:
                 memory = step.bottoms[0] if step.shares_memory else value
@@ -204,7 +204,7 @@ class Program:
         return root.get(value) == value and sharers[value] == 1 and last_read[value] == i and value not in kept
 
     def _fetch(self, value: int, area: Area, g: Geometry) -> tuple[Fetch | None, bool]:
-        """Return how to get a part of a value out of the part that is computed, None: that is it; whether it copies."""
+        """Return how to get a part of a value from the computed part (None: that is it), and whether that copies."""
         has = g.area.get(value) or tuple(r.whole for r in g.reach[value])
         if area == has:
             return None, False
@@ -223,7 +223,7 @@ class Program:
             inputs: tensors by value.
 
         Returns:
-            Tensors by value; good until `give_back`.
+            Tensors by value; valid until `give_back`.
         """
         return self._run(inputs, self.wanted, True)
 
@@ -263,7 +263,7 @@ class Program:
     def checks(self, found: Values) -> torch.Tensor:
         """Return a sum over what the last run made: not finite if Caffe may have computed something else.
 
-        Caffe's maxima pass over NaN, torch's do not.
+        Caffe's maxima ignore NaN, torch's do not.
         """
         sums = [x.sum(dtype=torch.float32) for x in found.values()]
         for step in self.steps:
@@ -275,11 +275,11 @@ class Program:
         return torch.stack(sums).sum() if sums else torch.zeros(())
 
     def give_back(self) -> None:
-        """Let the memory of the last run be used again."""
+        """Let the memory of the last run be reused."""
         self._space.take_back()
 
     def _surrounded(self, value: int, area: Area, part: torch.Tensor, has: Area, g: Geometry) -> torch.Tensor:
-        """Copy what was computed of a value, and lay around it what is known."""
+        """Copy what was computed of a value, and surround it with what is known."""
         n, c = part.shape[:2]
         reach = g.reach[value]
         if all(inside(want, r.flat) for want, r in zip(area, reach, strict=True)):
@@ -305,9 +305,9 @@ class Program:
         return self._around[value]
 
     def _frame(self, value: int, lengths: Sequence[int], g: Geometry) -> torch.Tensor:
-        """Return a value of these lengths as it is without an image, from a run of the smallest image that shows it.
+        """Return what a value of these lengths is without an image, from a run of the smallest image that shows it.
 
-        Its edges are those of the large one if both lengths leave the same rest when divided by the stride.
+        Its edges are those of the large one if both lengths leave the same remainder when divided by the stride.
         """
         images = self._images_of(value)
         first = g.reach[images[0]]
@@ -336,7 +336,7 @@ class Program:
         return [i for i in self.inputs if i in values]
 
     def _small(self, value: int, axis: int, length: int) -> tuple[int, int]:
-        """Return the smallest length of the image, with the same rest, that shows FLAT constant places of a value.
+        """Return the smallest length of the image, with the same remainder, that shows FLAT constant places of a value.
 
         Returns:
             The length, and the middle of the constant places; `length` itself where no smaller one shows them.
@@ -369,7 +369,7 @@ class Program:
 
 
 def _check(step: Step, made: torch.Tensor, area: Area) -> None:
-    """Raise where a step made something else than it was to make."""
+    """Raise if a step made something other than it should have."""
     want = tuple(end - begin for begin, end in area)
     if made.dim() == 4 and tuple(made.shape[2:]) != want:
         names = ", ".join(layer.name for layer in step.layers) or type(step).__name__

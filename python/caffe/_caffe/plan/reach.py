@@ -4,7 +4,7 @@ In:   the geometry of a layer (kernel, stride, pad, dilation) and the reach of i
 Out:  the reach of its top; which part of the bottom a part of the top is computed from.
 Not here: tensors (steps), both axes together (program).
 Why: around an image, FCNs pad 100 pixels. A value whose receptive field sees nothing but padding depends on the weights
-alone: it is one constant a channel (`flat`), save near the outer edge, where a convolution's own padding shows.
+alone: it is one constant per channel (`flat`), except near the outer edge, where a convolution's own padding shows.
 """
 
 from __future__ import annotations
@@ -104,5 +104,5 @@ def meet(a: Span, b: Span) -> Span:
 
 
 def inside(a: Span, b: Span) -> bool:
-    """Tell whether a lies in b."""
+    """Return whether a lies in b."""
     return b[0] <= a[0] and a[1] <= b[1]

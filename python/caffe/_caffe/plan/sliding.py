@@ -1,6 +1,6 @@
 """Convolution and pooling as steps: their tops see their bottoms through a window.
 
-In, out: as every step (step). A convolution takes in the BatchNorm, Scale, Bias and ReLU that follow it.
+In, out: as every step (step). A convolution absorbs the BatchNorm, Scale, Bias and ReLU that follow it.
 Not here: upsampling (steps), how a convolution is computed (packing, winograd).
 """
 
@@ -16,7 +16,7 @@ from .packing import Packed
 from .reach import Reach, Span, Window
 from .step import Area, Place, Reaches, Run, Step, Tensors
 
-MANY = 256  # channels from which copying a part with its surroundings costs less than computing more of them
+MANY = 256  # from this many channels on, copying a part with its surroundings beats computing more of them
 functional = torch.nn.functional
 aten = torch.ops.aten
 
@@ -31,7 +31,7 @@ class Sliding(Step):
         raise NotImplementedError
 
     def reach(self, below: Sequence[Reaches]) -> Reaches | None:
-        """See through the window; None if either axis cannot tell."""
+        """Map it through the window; None if either axis is unknown."""
         lengths = self.lengths([[axis.length for axis in below[0]]], 0)
         found: list[Reach] = []
         for window, reach, length in zip(self.windows, below[0], lengths, strict=True):
@@ -42,12 +42,12 @@ class Sliding(Step):
         return tuple(found)
 
     def flat(self, below: Sequence[Sequence[Span]], lengths: Sequence[Sequence[int]]) -> Area:
-        """See through the window."""
+        """Map it through the window."""
         return tuple(w.flat(span, length, above) for w, span, length, above in zip(
             self.windows, below[0], lengths[0], self.lengths(lengths, 0), strict=True))
 
     def reads(self, area: Area, below: Sequence[Reaches]) -> list[Area]:
-        """Return what the window sees, without what lies beyond the bottom; empty, if that is all."""
+        """Return what the window sees, clipped to the bottom; empty if all of it lies beyond."""
         seen = [w.reads(span) for w, span in zip(self.windows, area, strict=True)]
         return [tuple((min(max(begin, 0), r.length), min(max(end, 0), r.length))
                       for (begin, end), r in zip(seen, below[0], strict=True))]
@@ -81,17 +81,17 @@ class Convolve(Sliding):
         return self.weights().on_device
 
     def pack(self) -> None:
-        """Forget what was made of earlier weights."""
+        """Forget what was derived from earlier weights."""
         self._packed = None
 
     def weights(self) -> Packed:
-        """Return the present weights, ready to convolve."""
+        """Return the current weights, ready to convolve."""
         if self._packed is None:
             self._packed = Packed(self.layers)
         return self._packed
 
     def bind(self, place: Place) -> Run:
-        """Convolve; padding is the kernel's own where all of the top is wanted, else it is laid around."""
+        """Convolve; padding is the kernel's own where all of the top is wanted, otherwise it is added around x."""
         around = self.beyond(place.area, place.below[0])
         sides = [end - begin for begin, end in place.area]
         is_whole = place.area == tuple((0, n) for n in self.lengths([[r.length for r in place.below[0]]], 0))
@@ -107,7 +107,7 @@ class Convolve(Sliding):
             else:
                 y = weights.convolve(x if lies_inside else functional.pad(x, [*around[1], *around[0]]), [0, 0], sides,
                                      place.space)
-            return (y.clamp_min_(0) if self.relu else y,)  # oneDNN's own ReLU makes 0 of NaN
+            return (y.clamp_min_(0) if self.relu else y,)  # oneDNN's own ReLU turns NaN into 0
         return run
 
     def constant(self, below: Tensors) -> Tensors:
@@ -143,7 +143,7 @@ class MaxPool(Sliding):
         def run(x: torch.Tensor) -> Tensors:
             if lies_beyond:
                 x = functional.pad(x, [left, right, above, under], value=float("-inf"))
-            if not common.on_host():  # CUDA's kernel writes in x's order, whatever that of the tensor it is given
+            if not common.on_host():  # CUDA's kernel writes in x's order, whatever the order of `out`
                 y = aten.max_pool2d_with_indices(x, *window)[0]
             else:
                 y = place.space.take((*x.shape[:2], *sides), x.dtype)
@@ -154,5 +154,5 @@ class MaxPool(Sliding):
         return run
 
     def constant(self, below: Tensors) -> Tensors:
-        """Return the same."""
+        """Return the same constants."""
         return (below[0].clamp_min(0) if self.relu else below[0],)

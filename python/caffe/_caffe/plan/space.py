@@ -1,7 +1,7 @@
-"""Memory for the values of one run after another: fresh pages cost as much time as filling them ten times.
+"""Memory reused for the values of one run after another: fresh pages cost as much time as filling them ten times.
 
 In:   a shape and a type.
-Out:  a tensor (N, C, H, W) where layers compute, of any content: with channels last, or as the device wants it.
+Out:  a tensor (N, C, H, W) where layers compute, with any content: channels last, or as the device wants it.
 Not here: how long a value is needed (program).
 On a GPU torch keeps the memory itself, and a CUDA graph must own what it writes: nothing is kept here.
 """
@@ -18,9 +18,9 @@ LARGE = 1 << 20  # bytes; below, torch's own allocator is as fast
 
 
 def order(dtype: torch.dtype) -> torch.memory_format:
-    """Return how values stand: channels last on the CPU; on a GPU in bf16 alone, which its matrix units read so.
+    """Return how values are laid out: channels last on the CPU; on a GPU only in bf16, as its matrix units read them.
 
-    cuDNN's float32 kernels are made for Caffe's order, and would first turn it around.
+    cuDNN's float32 kernels are made for Caffe's order, and would first convert to it.
     """
     last = common.on_host() or dtype == torch.bfloat16
     return torch.channels_last if last else torch.contiguous_format
@@ -52,7 +52,7 @@ class Space:
         return buffer[:size].view(dtype).view(n, h, w, c).permute(0, 3, 1, 2)
 
     def give_back(self, tensor: torch.Tensor) -> None:
-        """Take back the buffer that a tensor begins, if it is one of these."""
+        """Take back the buffer at whose start a tensor lies, if it is one of these."""
         buffer = self._taken.pop(tensor.data_ptr(), None)
         if buffer is not None:
             self._free.append(buffer)

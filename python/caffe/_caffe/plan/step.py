@@ -5,7 +5,7 @@ Out:  that part of the tops, as tensors.
 Not here: the steps themselves (sliding, pointwise, steps, by_layer), which part is wanted and what lies around it
       (program).
 
-A value is a tensor of any number of axes; (N, C, H, W) has two spatial axes, of which a part may be computed, any other
+A value is a tensor with any number of axes; (N, C, H, W) has two spatial axes, and may be computed in part; any other
 has none, and is computed whole.
 """
 
@@ -39,13 +39,13 @@ class Place:
 
 
 class Step:
-    """A layer, or some in a row, from values to values. Values are numbered (trace)."""
+    """A layer, or several in a row, from values to values. Values are numbered (trace)."""
 
     bottoms: tuple[int, ...]
     tops: tuple[int, ...]
     layers: Sequence[Any] = ()  # whose parameters it reads
     relu = False  # ends in a ReLU
-    shares_memory = False  # its tops may stand in the memory of its first bottom
+    shares_memory = False  # its tops may lie in the memory of its first bottom
     can_overwrite = False  # writes its top into the memory of its first bottom where it may
     is_whole = False  # its tops are computed whole
     has_constant = True  # knows flat and constant
@@ -60,11 +60,11 @@ class Step:
 
     @property
     def packed(self) -> list[torch.Tensor]:
-        """What it made of its parameters, and reads on every run."""
+        """What it derived from its parameters, and reads on every run."""
         return []
 
     def pack(self) -> None:
-        """Forget what was made of earlier parameters."""
+        """Forget what was derived from earlier parameters."""
 
     def lengths(self, below: Sequence[Sequence[int]], top: int) -> tuple[int, ...]:
         """Return the lengths of a top's spatial axes, for bottoms of these lengths."""
@@ -75,7 +75,7 @@ class Step:
         return None
 
     def flat(self, below: Sequence[Sequence[Span]], lengths: Sequence[Sequence[int]]) -> Area:
-        """Return where the tops are constant, for bottoms that are constant there and no image at all."""
+        """Return where the tops are constant, for bottoms that are constant there, with no image at all."""
         raise NotImplementedError
 
     def reads(self, area: Area, below: Sequence[Reaches]) -> list[Area]:

@@ -76,11 +76,11 @@ class Upsample(Step):
         self._kernels, self._is_packed = None, False
 
     def lengths(self, below, top):
-        """Return them as the layer does."""
+        """Return them as the layer computes them."""
         return self.layer.output_length(below[0][0], 0), self.layer.output_length(below[0][1], 1)
 
     def reads(self, area, below):
-        """Return what reaches the part; all, where kernels leave gaps."""
+        """Return what reaches the part; everything, where kernels leave gaps."""
         layer, spans = self.layer, []
         for i, ((begin, end), r) in enumerate(zip(area, below[0], strict=True)):
             kernel, stride, pad = layer.kernel[i], layer.stride[i], layer.pad[i]
@@ -90,7 +90,7 @@ class Upsample(Step):
         return [tuple(spans)]
 
     def bind(self, place: Place) -> Run:
-        """Compute the wanted part alone."""
+        """Compute only the wanted part."""
         layer, read = self.layer, place.reads[0]
         first = [span[0] - r[0] * stride + pad  # of the part, in what the part of x makes without pad
                  for span, r, stride, pad in zip(place.area, read, layer.stride, layer.pad, strict=True)]

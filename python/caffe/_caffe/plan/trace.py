@@ -1,12 +1,12 @@
-"""What a pass computes, as values: every write of a blob makes a value of its own.
+"""What a pass computes, as values: every write to a blob makes a new value.
 
 In:   a net's nodes, whose blobs have the shapes of the pass.
 Out:  a Trace: operations in order, each from values to values; which value each memory holds at the end.
 Not here: how operations are computed (steps), which of them run together (fuse).
 
-Blobs may share memory (Split, Reshape, Flatten), and layers may write the memory they read (in place). Both end here:
-an operation reads the values that its bottoms' memories hold at its turn, and what it writes are new values. Nothing
-that runs later can change them, so their order, and what is left out, is free.
+Blobs may share memory (Split, Reshape, Flatten), and layers may write the memory they read (in place). Here
+both are resolved: an operation reads the values that its bottoms' memories hold at its turn, and what it writes are new
+values. Nothing that runs later can change them, so operations may be reordered or left out freely.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 VIEW = "view"  # the kind of an operation that shows a value in another shape
-IN_PLACE = (VIEW, "crop", "slice")  # kinds whose tops stand in the memory of the first bottom
+IN_PLACE = (VIEW, "crop", "slice")  # kinds whose tops lie in the memory of the first bottom
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +38,7 @@ class Operation:
 
 @dataclass
 class _Held:
-    """What a memory holds: a value, in the shape of these blobs; and in which others it has been asked for."""
+    """What a memory holds: a value, in the shape of these blobs; and in which others it has been read."""
 
     value: int
     blobs: list[Blob]
@@ -63,7 +63,7 @@ class Trace:
     losses: list[tuple[int, Blob]] = field(default_factory=list)  # a value, and the blob whose diff is its weight
 
     def in_memory_of_sources(self) -> set[int]:
-        """Return the values that may stand in the memory of a source, where they are lost when it is overwritten."""
+        """Return the values that may lie in the memory of a source, where they are lost when it is overwritten."""
         found = set(self.sources)
         for operation in self.operations:
             if operation.kind in IN_PLACE and operation.bottoms[0] in found:
@@ -72,7 +72,7 @@ class Trace:
 
 
 def signature(nodes: Sequence[Node], blobs: Sequence[Blob]) -> tuple:
-    """Return what a trace depends on: who shares memory with whom, numbers of axes, kinds of operations."""
+    """Return what a trace depends on: which blobs share memory, numbers of axes, kinds of operations."""
     first: dict[int, int] = {}
     memories = tuple((first.setdefault(id(blob._data), i), len(blob.shape)) for i, blob in enumerate(blobs))
     return memories, tuple(node.layer.plan_step(node.bottoms, node.tops) for node in nodes if not node.is_source)

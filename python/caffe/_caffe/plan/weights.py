@@ -1,11 +1,11 @@
 """The parameters of a net as its last pass read them, whoever writes to them since.
 
-In:   the parameters' memories, which tell before they change; views of them that scripts hold, which tell nothing.
-Out:  which have changed since the last pass; for a while, the values of that pass in their places again.
+In:   the parameters' memories, which announce changes; views of them that scripts hold, which do not.
+Out:  which have changed since the last pass; for a while, the values of that pass back in their places.
 Not here: what depends on them (program, plan).
 
-A memory tells before values are written or a view for writing is handed out (`before_change`): then the values of the
-last pass are copied, if they still may be wanted. While a script holds a view, values are compared with a copy before
+A memory announces that values will be written or a view for writing handed out (`before_change`): then those of the
+last pass are copied, if they may still be wanted. While a script holds a view, values are compared with a copy before
 each pass. On a GPU a script's view is of the host's copy: it counts when the script asks for the blob again, as in
 Caffe; a tensor of the device that a script holds is compared.
 """
@@ -37,7 +37,7 @@ class Weights:
         self._keeps = False  # whether values of the last pass may still be wanted
 
     def watch(self, blobs: Sequence[Blob]) -> bool:
-        """Watch the memories of these blobs; return whether they are others than before."""
+        """Watch the memories of these blobs; return whether they differ from those before."""
         self._blobs = list(blobs)
         self._present = [blob.place() for blob in blobs]
         memories = list({id(memory): memory for memory, _ in self._present}.values())
@@ -71,7 +71,7 @@ class Weights:
         return self._changed
 
     def settle(self) -> None:
-        """Let the present values be those of the last pass, which may be wanted when they have changed."""
+        """Take the current values as those of the last pass, which may be wanted once they have changed."""
         self._saved.clear()
         self._keeps = True
         self._places = self._present
@@ -82,15 +82,15 @@ class Weights:
         self._changed = set()
 
     def keep_nothing(self) -> None:
-        """Values of the last pass are not wanted any more."""
+        """Stop keeping values of the last pass."""
         self._saved.clear()
         self._keeps = False
 
     @contextlib.contextmanager
     def of_last_pass(self) -> Iterator[None]:
-        """Put the values of the last pass in their places, and those of now afterwards."""
+        """Put the values of the last pass in their places, and the current ones back afterwards."""
         now: list[tuple[torch.Tensor, torch.Tensor]] = []
-        places = [blob.place() for blob in self._blobs]  # another net may share its weights since
+        places = [blob.place() for blob in self._blobs]  # another net may have shared its weights since
         memories = list({id(memory): memory for memory, _ in self._places}.values())
         try:
             for blob, then_at in zip(self._blobs, self._places, strict=True):
@@ -113,5 +113,5 @@ class Weights:
 
 
 def _may_change_unseen(memory: SyncedMemory) -> bool:
-    """Whether a script holds a view of what layers read; on a GPU that is the device's tensor alone."""
+    """Whether a script holds a view of what layers read; on a GPU that is only the device's tensor."""
     return memory.is_watched() if common.on_host() else memory.is_held

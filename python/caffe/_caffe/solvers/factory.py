@@ -24,14 +24,14 @@ def get_solver(param_file: str | os.PathLike[str]) -> Solver:
     """Build the solver that the `type` of a solver prototxt names.
 
     Raises:
-        SolverError: a type that is unknown; else as the solver's constructor.
+        SolverError: an unknown type; otherwise as the solver's constructor.
     """
     path = path_of("get_solver", param_file, "a solver prototxt")
     return solver_of(read_solver_param(path), path)
 
 
 def solver_of(param: Any, source: str = "solver") -> Solver:
-    """Build the solver that a SolverParameter names; `source` is what messages call it, faults as `get_solver`."""
+    """Build the solver that a SolverParameter names; messages call it `source`; raises as `get_solver`."""
     if param.type not in SOLVERS:
         raise SolverError(f"{source}: Unknown solver type: {param.type} (known types: {', '.join(SOLVERS)})")
     return SOLVERS[param.type].from_param(param)

@@ -1,10 +1,10 @@
-"""Losses of a training, kept where they were computed until somebody looks; then Caffe's smoothed loss.
+"""Losses of a training, kept where they were computed until somebody reads them; then Caffe's smoothed loss.
 
 In:   of each iteration and pass, the weighted losses: numbers, or scalars on a device.
-Out:  the smoothed loss, with the sums in Caffe's order, whenever somebody looks.
-Not here: when to look (solver), what a loss that is not finite means (not_finite).
+Out:  the smoothed loss, with the sums in Caffe's order, whenever somebody asks.
+Not here: when to ask (solver), what a loss that is not finite means (not_finite).
 Source: BVLC solver.cpp, UpdateSmoothedLoss.
-Looking waits until a device has done all that it was given. So iterations are queued, and fetched together.
+Reading waits until a device has finished all its work. So iterations are queued, and fetched together.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import torch
 
-MOST_WAITING = 256  # iterations after which they are to be fetched unasked
+MOST_WAITING = 256  # iterations after which they are fetched unasked
 
 Loss = float | torch.Tensor
 
@@ -31,31 +31,31 @@ class Losses:
     """The losses of a solver's iterations; the smoothed one is the mean of the last `average_loss`."""
 
     def __init__(self, average_loss: int) -> None:
-        self.smoothed = 0.0  # without what waits
+        self.smoothed = 0.0  # without those waiting
         self._average = average_loss
         self._last: list[float] = []
-        self._waiting: list[_Iteration | None] = []  # None: begin anew
+        self._waiting: list[_Iteration | None] = []  # None: start again
 
     @property
     def many(self) -> bool:
-        """Tell whether so much waits that it should be fetched."""
+        """Whether so many are waiting that they should be fetched."""
         return len(self._waiting) >= MOST_WAITING
 
     def begin(self) -> None:
-        """Begin anew: what was there before counts no more."""
+        """Start again: earlier losses no longer count."""
         if self._waiting:
             self._waiting.append(None)
         else:
             self._forget()
 
     def add(self, passes: Sequence[Sequence[Loss]], number: int, start: int) -> None:
-        """Take the losses of the passes of iteration `number`; `start` is the one of the last `begin`."""
+        """Take the losses of the passes of iteration `number`; `start` is the iteration of the last `begin`."""
         self._waiting.append(_Iteration(passes, number, start))
         if len(self._waiting) == 1 and not _scalars(self._waiting):
             self.fetch()
 
     def fetch(self) -> list[tuple[int, float]]:
-        """Turn all that waits into numbers, by one transfer; return (iteration, loss) of each pass of it."""
+        """Turn all that are waiting into numbers, in one transfer; return (iteration, loss) of each pass."""
         waiting, self._waiting = self._waiting, []
         scalars = _scalars(waiting)
         values = iter(torch.stack([one.to(scalars[0].device) for one in scalars]).tolist() if scalars else [])
@@ -71,11 +71,11 @@ class Losses:
         return found
 
     def _forget(self) -> None:
-        self._last.clear()  # Caffe: the smoothed loss begins anew with every call of step
+        self._last.clear()  # Caffe: the smoothed loss starts again with every call of step
         self.smoothed = 0.0
 
     def _update(self, passes: list[float], one: _Iteration) -> None:
-        loss = functools.reduce(operator.add, passes) / len(passes)  # newer Pythons' sum does not just add
+        loss = functools.reduce(operator.add, passes) / len(passes)  # sum() of newer Pythons does more than add
         if len(self._last) < self._average:
             self._last.append(loss)
             size = len(self._last)

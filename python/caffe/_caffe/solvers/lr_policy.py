@@ -71,7 +71,7 @@ def _inv(param: Any, iteration: int, step: int) -> tuple[Any, int]:
 
 
 def _multistep(param: Any, iteration: int, step: int) -> tuple[Any, int]:
-    # Caffe: at most one step an iteration, so several equal or passed stepvalues take several.
+    # Caffe: at most one step per iteration, so several equal or passed stepvalues take several iterations.
     if step < len(param.stepvalue) and iteration >= param.stepvalue[step]:
         step += 1
     return np.float64(param.gamma) ** step, step

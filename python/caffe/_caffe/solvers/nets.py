@@ -1,7 +1,7 @@
 """The nets of a solver: one to train, any number to test.
 
 In:   a SolverParameter.
-Out:  the train net and the test nets, built in Caffe's order (it decides who gets which random
+Out:  the train net and the test nets, built in Caffe's order (it decides which gets which random
       numbers), with their NetState and the `weights` loaded.
 Not here: reading the solver's prototxt (proto_text), running (solver).
 Source: BVLC solver.cpp, InitTrainNet and InitTestNets.
@@ -64,7 +64,7 @@ def build_test_nets(param: Any) -> list[Net]:
 
 
 def _test_sources(param: Any) -> list[tuple[Any, str]]:
-    """Return (upgraded NetParameter, where it is from) of each test net."""
+    """Return (upgraded NetParameter, where it comes from) of each test net."""
     generic = "net_param" if param.HasField("net_param") else "net" if param.HasField("net") else ""
     own = len(param.test_net_param) + len(param.test_net)
     count = len(param.test_iter)
@@ -73,7 +73,7 @@ def _test_sources(param: Any) -> list[tuple[Any, str]]:
                           f"for {own} test_net and test_net_param")
     if param.test_state and len(param.test_state) != count:
         raise SolverError("test_state must be unspecified or specified once per test net.: got "
-                          f"{len(param.test_state)} for {count} test nets (one a test_iter)")
+                          f"{len(param.test_state)} for {count} test nets (one per test_iter)")
     if count and param.test_interval <= 0:
         raise SolverError(f"solver: got test_interval {param.test_interval} with {count} test nets, want "
                           "test_interval > 0; add it or remove test_iter")
@@ -94,7 +94,7 @@ def _read(param: Any, field: str) -> Any:
 
 
 def _build(net_param: Any, phase: int, state: Any) -> Net:
-    """Build with the solver's phase, what the net's own state says, and what the solver's says."""
+    """Build with the solver's phase, then what the net's own state says, then what the solver's says."""
     merged = MESSAGES["NetState"](phase=phase)
     merged.MergeFrom(net_param.state)
     if state is not None:

@@ -1,8 +1,8 @@
-"""A loss that is nan or infinite: which layer made it, said once, and the switch to stop there.
+"""A loss that is nan or infinite: which layer made it, reported once, and the switch to stop there.
 
 In:   a net that has just run forward, its loss and where the training is.
 Out:  a RuntimeWarning, or with CAFFE_STOP_ON_NAN=1 in the environment a SolverError.
-Not here: when it is looked for (solver).
+Not here: when to check (solver).
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ if TYPE_CHECKING:
 
 
 def stops() -> bool:
-    """Tell whether a training is to stop at the first such loss, and so must look at each before it goes on."""
+    """Return whether training stops at the first such loss, and so must check each one before continuing."""
     return os.environ.get("CAFFE_STOP_ON_NAN", "0") not in ("", "0")
 
 
 def report(net: Net, loss: float, iteration: int, base_lr: float, now: int) -> None:
-    """Warn, in the name of whoever called the engine; `now` is the iteration in which the loss was looked at.
+    """Warn, in the name of whoever called the engine; `now` is the iteration in which the loss was checked.
 
     Raises:
-        SolverError: CAFFE_STOP_ON_NAN is set; the weights are those of before this iteration.
+        SolverError: CAFFE_STOP_ON_NAN is set; the weights are those before this iteration.
     """
-    when = "" if now == iteration else f"at iteration {now}, when it was looked at, "
+    when = "" if now == iteration else f"at iteration {now}, when it was checked, "
     text = f"iteration {iteration}: the loss is {loss}; {when}{first_layer(net)}. "
-    why = (f"Likely cause: base_lr {base_lr:g} is too high for this loss (a loss summed over pixels wants a tiny one); "
-           "else bad input or weights")
+    why = (f"Likely cause: base_lr {base_lr:g} is too high for this loss (a loss summed over pixels needs a tiny one); "
+           "otherwise bad input or weights")
     if stops():
         raise SolverError(f"{text}{why}. Stopped, as CAFFE_STOP_ON_NAN asks")
-    # DEVIATION D15: Caffe goes on without a word
-    warnings.warn(f"{text}The training goes on to no use; CAFFE_STOP_ON_NAN=1 stops it here. {why}", RuntimeWarning,
+    # DEVIATION D15: Caffe continues silently
+    warnings.warn(f"{text}Training continues but is useless; CAFFE_STOP_ON_NAN=1 stops it here. {why}", RuntimeWarning,
                   stacklevel=_depth())
 
 
@@ -53,7 +53,7 @@ def _depth() -> int:
 
 
 def first_layer(net: Net) -> str:
-    """Say which layer is the first with a number that is not finite, and where it has it."""
+    """Return which layer is the first with a value that is not finite, and where."""
     for node in net.wiring.nodes:
         layer = node.layer
         for i, blob in enumerate(layer.blobs):

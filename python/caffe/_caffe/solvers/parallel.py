@@ -4,7 +4,7 @@ In:   a Solver, an identifier that its processes share; set_solver_count, set_so
 Out:  an object for solver.add_callback and net.after_backward: the mean of the gradients over all processes.
 Not here: starting the processes, how they find each other (process_group).
 Source: BVLC parallel.cpp; torch.distributed does the sending.
-Large gradients are reduced where they lie, with layer_wise_reduce while the layers below still compute theirs; the
+Large gradients are reduced in place, with layer_wise_reduce while the layers below still compute theirs; the
 many small ones (biases) go together, as one flat copy. What no layer touched is 0 and is sent like the rest, so
 that all processes always send the same.
 """
@@ -36,26 +36,26 @@ class NCCL:
 
     Args:
         solver: this process's solver.
-        uid: what `new_uid` gave in one process, the same in all; not looked at where torchrun started them.
-        reduce: mean, as Caffe, or sum. Ours.
+        uid: what `new_uid` returned in one process, the same in all; ignored where torchrun started them.
+        reduce: mean, as in Caffe, or sum. Ours.
         exact_normalizer: let losses divide by the mean over the processes of what they normalise with (pixels that
             count, batch size), so that the mean of the gradients is that of one large batch. Ours; Caffe's is a mean
             of means. All processes must run their train nets forward equally often.
 
     Raises:
-        SolverError: no such uid or reduction, or the processes do not find each other.
+        SolverError: an invalid uid or reduction, or the processes do not find each other.
     """
 
     def __init__(self, solver: Solver, uid: bytes, reduce: str = "mean", exact_normalizer: bool = False) -> None:
         if not isinstance(uid, bytes) or len(uid) != _UID_BYTES:
-            raise SolverError(f"NCCL: got uid {uid!r:.40}, want what NCCL.new_uid() gave")
+            raise SolverError(f"NCCL: got uid {uid!r:.40}, want what NCCL.new_uid() returned")
         if reduce not in REDUCTIONS:
             raise SolverError(f"NCCL: got reduce {reduce!r}, want mean or sum")
         self._solver = solver
         self._count = common.solver_count()
         self._scale = 1 / self._count if reduce == "mean" else 1.0
         self._passes = 0  # backward passes of this iteration
-        self._sent: dict[int, Any] = {}  # by id of a blob: its reduction, which may still run
+        self._sent: dict[int, Any] = {}  # by id of a blob: its reduction, which may still be running
         if self._count != 1:
             process_group.join(uid)
             common.set_normalizer(_mean_over_processes if exact_normalizer else None)
@@ -68,7 +68,7 @@ class NCCL:
         return uid
 
     def bcast(self) -> None:
-        """Give all solvers the weights of the first, its history and iteration, too.
+        """Send the first solver's weights, history and iteration to all others.
 
         Raises:
             SolverError: another process is gone.
@@ -84,7 +84,7 @@ class NCCL:
         solver._iter, solver._current_step = (int(value) for value in where.tolist())
 
     def on_start(self) -> None:
-        """Begin to count an iteration's passes."""
+        """Start counting an iteration's passes."""
         self._passes = 0
         self._sent.clear()
 
@@ -132,7 +132,7 @@ class NCCL:
 
 
 def has_nccl() -> bool:
-    """Tell whether several processes can train together: on GPUs by NCCL, on CPUs by gloo."""
+    """Return whether several processes can train together: on GPUs by NCCL, on CPUs by gloo."""
     return dist.is_available()
 
 
@@ -145,7 +145,7 @@ def _broadcast(values: torch.Tensor) -> Any:
 
 
 def _apply(send: Callable[[torch.Tensor], Any], arrays: list[torch.Tensor]) -> None:
-    """Send large arrays where they lie, the others as one flat copy a type; wait until all are there."""
+    """Send large arrays in place, the others as one flat copy per type; wait until all have arrived."""
     running = [send(array) for array in arrays if array.numel() >= _LARGE]
     for kind in dict.fromkeys((array.dtype, array.device) for array in arrays):
         small = [array for array in arrays if array.numel() < _LARGE and (array.dtype, array.device) == kind]

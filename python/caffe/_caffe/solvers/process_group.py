@@ -1,6 +1,6 @@
 """How the processes that train together find each other: torch's process group.
 
-In:   solver rank and count; torchrun's environment where it started them, else an identifier that all share.
+In:   solver rank and count; torchrun's environment where it started them, otherwise an identifier that all share.
 Out:  torch.distributed's default group: gloo for values on the CPU, nccl for those on GPUs.
 Not here: what is sent (parallel), who starts the processes.
 Environment: CAFFE_NCCL_TIMEOUT, seconds that a process waits for the others (default 1800); CAFFE_NCCL_BACKEND,
@@ -25,10 +25,10 @@ from ..errors import SolverError
 
 
 def join(uid: bytes) -> None:
-    """Join the group of all solvers; nothing where this process is in one already.
+    """Join the group of all solvers; does nothing if this process is in one already.
 
     Raises:
-        SolverError: a rank that is none, another group, or processes that do not come.
+        SolverError: an invalid rank, another group, or processes that do not turn up.
     """
     rank, count = common.solver_rank(), common.solver_count()
     if not 0 <= rank < count:
@@ -48,7 +48,7 @@ def join(uid: bytes) -> None:
         else:
             store = dist.FileStore(meeting_place(uid), count)
         dist.init_process_group(backend, timeout=timeout, store=store, rank=rank, world_size=count)
-    if backend == "gloo":  # nccl's end waits for what will never come when another process has died
+    if backend == "gloo":  # nccl's shutdown waits forever when another process has died
         atexit.register(_leave)
 
 
@@ -58,13 +58,13 @@ def meeting_place(uid: bytes) -> str:
 
 
 def forget_at_exit(uid: bytes) -> None:
-    """Let the process that made a uid remove its file at its end."""
+    """Make the process that made a uid remove its file on exit."""
     atexit.register(_remove, meeting_place(uid), os.getpid())
 
 
 @contextlib.contextmanager
 def told() -> Iterator[None]:
-    """Say what it means when torch's group fails."""
+    """Explain failures of torch's group."""
     try:
         yield
     except (RuntimeError, ValueError, OSError) as problem:

@@ -5,8 +5,8 @@ Out:  clip -> divide by iter_size -> weight decay -> rule -> data -= diff; the d
 Not here: the learning rate of an iteration (lr_policy), the loop (solver).
 Source: BVLC solvers/sgd_solver.cpp.
 
-A further solver is a class with its own `compute_update_value`, and `history_sets` 2 where it
-remembers two arrays a parameter; with `keeps_moving` what is frozen costs a device nothing.
+Another solver is a class with its own `compute_update_value`, and `history_sets` 2 where it
+remembers two arrays per parameter; if it sets `keeps_moving`, frozen parameters cost a device nothing.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Block:
     decay_mult: float
     data: list[torch.Tensor] = field(default_factory=list)
     diff: list[torch.Tensor] = field(default_factory=list)
-    history: list[list[torch.Tensor]] = field(default_factory=list)  # one list a history set
+    history: list[list[torch.Tensor]] = field(default_factory=list)  # one list per history set
     size: int = 0
 
 
@@ -44,7 +44,7 @@ class SGDSolver(Solver):
 
     type = "SGD"
     history_sets = 1
-    # At rate 0, parameters still move by what the history holds, which else stays 0; False: they stay, it may not.
+    # True: at rate 0 a parameter moves only while its history is not 0. False: it stays, whatever the history does.
     keeps_moving = True
 
     def _pre_solve(self) -> None:
@@ -65,7 +65,7 @@ class SGDSolver(Solver):
 
     @property
     def lr(self) -> float:
-        """The learning rate of this iteration; as in Caffe, asking moves multistep on."""
+        """The learning rate of this iteration; as in Caffe, reading it advances multistep."""
         rate, step = lr_policy.learning_rate(self.param, self._iter, self._current_step)
         if self.param.lr_policy == "multistep" and step != self._current_step:
             log.info(f"MultiStep Status: Iteration {self._iter}, step = {step}", "sgd_solver.cpp:50")
@@ -126,18 +126,18 @@ class SGDSolver(Solver):
 
     def compute_update_value(self, block: Block, local_rate: float) -> None:
         """Turn gradients (block.diff) into updates, by the rule and what it remembers."""
-        # Caffe: the rate sits inside the history (V = mu V + lr g), torch keeps it outside; they part
+        # Caffe: the rate sits inside the history (V = mu V + lr g), torch keeps it outside; they differ
         # whenever lr changes. sgd_solver.cpp, ComputeUpdateValue.
         history = block.history[0]
         torch._foreach_mul_(history, self.param.momentum)
-        if local_rate:  # Caffe: BLAS leaves out a product with 0, so what is frozen survives a gradient of inf
+        if local_rate:  # Caffe: BLAS skips a product with 0, so frozen parameters survive a gradient of inf
             torch._foreach_add_(history, block.diff, alpha=local_rate)
         torch._foreach_copy_(block.diff, history)
 
     # -- blocks --------------------------------------------------------------------------------
 
     def _current_blocks(self) -> list[Block]:
-        """Return all parameters in blocks; made anew only when memory or a multiplier changed."""
+        """Return all parameters in blocks; rebuilt only when memory or a multiplier has changed."""
         net = self.net
         count = len(net.learnable_params)
         rests = [False] * count if common.device() is common.CPU else [self._rests(i) for i in range(count)]
@@ -154,8 +154,8 @@ class SGDSolver(Solver):
         return self._blocks
 
     def _rests(self, i: int) -> bool:
-        """Tell whether updates leave parameter i as it is, on a device, where what is known of it then stays known."""
-        keeps_moving = vars(type(self)).get("keeps_moving")  # a subclass says so itself
+        """Return whether updates leave parameter i unchanged, on a device, where cached answers then stay valid."""
+        keeps_moving = vars(type(self)).get("keeps_moving")  # a subclass must say so itself
         if self.net.params_lr[i] or keeps_moving is None:
             return False
         history = self.history[i]

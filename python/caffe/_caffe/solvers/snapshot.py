@@ -2,7 +2,7 @@
 
 In:   a solver's net, history, iteration, step and snapshot prefix.
 Out:  <prefix>_iter_<n>.caffemodel[.h5], then <prefix>_iter_<n>.solverstate[.h5], each replaced at once; both
-      restored after everything in the state was found to fit.
+      restored only once everything in the state has been found to fit.
 Not here: bytes (caffemodel, caffemodel_writer, hdf5_files), when to snapshot (solver).
 Source: BVLC solver.cpp and solvers/sgd_solver.cpp, Snapshot and Restore.
 """

@@ -36,11 +36,11 @@ class Solver:
     """What all of Caffe's solvers share; `apply_update` is the rule's.
 
     Args:
-        param_file: path of a solver prototxt. Its `solver_mode` and `device_id` are not obeyed, as
+        param_file: path of a solver prototxt. Its `solver_mode` and `device_id` are ignored, as
             in pycaffe: use set_mode_gpu and set_device.
 
     Raises:
-        SolverError: a parameter that is missing, contradictory or not there yet.
+        SolverError: a parameter that is missing, contradictory or not supported.
         NetError or ProtoError: a file or a net that cannot be read or built.
     """
 
@@ -112,11 +112,11 @@ class Solver:
         raise NotImplementedError
 
     def _pre_solve(self) -> None:
-        """Make what the rule remembers between iterations."""
+        """Allocate what the rule remembers between iterations."""
 
-    # DEVIATION D11: Caffe finds these after the first forward and backward.
+    # DEVIATION D11: Caffe notices these only after the first forward and backward.
     def _check_ready(self) -> None:
-        """Refuse parameters under which no iteration could end, before the first one runs."""
+        """Refuse parameters with which no iteration could complete, before the first one runs."""
 
     def _history(self) -> list[Any]:
         """Return the blobs the rule remembers, in the order of the solver state."""
@@ -172,7 +172,7 @@ class Solver:
             on_gradients_ready()
         self.apply_update()
 
-    def _forward_backward(self) -> list[Loss]:  # on a device the scalars that the loss is the sum of
+    def _forward_backward(self) -> list[Loss]:  # on a device the scalars whose sum is the loss
         losses: list[Loss] = self.net.forward_losses()
         if common.device() is common.CPU or not_finite.stops():
             loss = sum((float(loss) for loss in losses), 0.0)
@@ -188,7 +188,7 @@ class Solver:
 
     @property
     def smoothed_loss(self) -> float:
-        """Mean of the last average_loss losses of this call of `step`; looking waits for a device."""
+        """Mean of the last average_loss losses of this call of `step`; reading it waits for a device."""
         self._fetch_losses()
         return self._losses.smoothed
 
@@ -219,7 +219,7 @@ class Solver:
         if self._stopped:
             log.info("Optimization stopped early.", "solver.cpp:315")
             return
-        # Caffe: one more forward pass (its data go by) only to display the loss after the last update.
+        # Caffe: one more forward pass (its data are used up) only to display the loss after the last update.
         if param.display and self._iter % param.display == 0:
             self._losses.add([[self.net.forward_from_to(0, len(self.net.layers) - 1)]], self._iter, start_iter)
             log.info(f"Iteration {self._iter}, loss = {self.smoothed_loss:g}", "solver.cpp:327")
@@ -259,7 +259,7 @@ class Solver:
         training_log.test_outputs(net, self._mean_scores[test_net_id])
 
     def _asked_to_stop(self) -> bool:
-        """Obey what was asked for while a test ran."""
+        """Act on what was requested while a test ran."""
         while (request := self._requested_action()) != NONE:
             if request == SNAPSHOT:
                 self.snapshot()
@@ -272,7 +272,7 @@ class Solver:
         """Write <snapshot_prefix>_iter_<iter>.caffemodel and .solverstate, or .caffemodel.h5 and .solverstate.h5.
 
         Raises:
-            SolverError or ProtoError: they cannot be written; earlier files stay. Solvers but the first save nothing.
+            SolverError or ProtoError: they cannot be written; earlier files stay. Only the first solver saves.
         """
         if not common.root_solver():
             raise SolverError(f"snapshot: got solver rank {common.solver_rank()}; the first (rank 0) alone saves")
@@ -302,7 +302,7 @@ class Solver:
     def set_action_function(self, requested_action: Callable[[], str]) -> None:
         """Ask `requested_action()` after each iteration and before each test batch what to do: NONE, STOP, SNAPSHOT.
 
-        What it gives is done once: it must answer NONE until something new is asked for.
+        Each answer is acted on once: it must return NONE until something new is requested.
         """
         self._requested_action = requested_action
 

@@ -1,7 +1,7 @@
 """The lines a solver prints while it trains and tests, word for word as Caffe's.
 
 In:   a solver's net, iteration and values.
-Out:  log lines that Caffe's log readers take.
+Out:  log lines that Caffe's log readers understand.
 Not here: glog's prefix (log), what is computed (solver).
 Source: BVLC solver.cpp, Step and Test.
 """
@@ -18,21 +18,21 @@ from ..net.net import Net
 
 
 class IterationTimer:
-    """Measures iterations a second between displays."""
+    """Measures iterations per second between displays."""
 
     def __init__(self) -> None:
         self._since: float | None = None
         self._iteration = 0
 
     def start(self, iteration: int) -> None:
-        """Begin to measure, unless it already does."""
+        """Start measuring, unless already started."""
         # DEVIATION D10: Caffe restarts this clock at each Step() but not its count of iterations, so that `step(1)`
-        # in a loop prints nonsense; here both run on from one display to the next.
+        # in a loop prints nonsense; here both run from one display to the next.
         if self._since is None:
             self._since, self._iteration = time.monotonic(), iteration
 
     def lap(self, iteration: int) -> tuple[float, float]:
-        """Return (iterations a second, seconds) since the last display, and begin anew."""
+        """Return (iterations per second, seconds) since the last display, and start again."""
         now = time.monotonic()
         lapse = now - (self._since if self._since is not None else now)
         rate = (iteration - self._iteration) / (lapse or 1.0)

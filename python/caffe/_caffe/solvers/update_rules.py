@@ -1,4 +1,4 @@
-"""Nesterov, AdaGrad, RMSProp, AdaDelta and Adam: what becomes of a gradient, in Caffe's order of operations.
+"""Nesterov, AdaGrad, RMSProp, AdaDelta and Adam: how each turns a gradient into an update, in Caffe's order.
 
 In:   blocks of parameters whose diffs are clipped, averaged and decayed (sgd_solver).
 Out:  block.diff holds the update; block.history what the rule remembers.
@@ -16,10 +16,10 @@ from .sgd_solver import Block, SGDSolver
 
 
 def _scaled(block: Block, updates: list[torch.Tensor], rate: float) -> None:
-    """Let the diffs be `rate` times the updates."""
+    """Set the diffs to `rate` times the updates."""
     if rate:
         torch._foreach_copy_(block.diff, torch._foreach_mul(updates, rate))
-    else:  # Caffe: BLAS leaves out a product with 0, so what is frozen survives a gradient of inf
+    else:  # Caffe: BLAS skips a product with 0, so frozen parameters survive a gradient of inf
         torch._foreach_zero_(block.diff)
 
 

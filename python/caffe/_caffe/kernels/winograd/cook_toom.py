@@ -1,4 +1,4 @@
-"""The transforms of Winograd's minimal filtering, by Cook and Toom.
+"""The transforms of Winograd's minimal filtering, after Cook and Toom.
 
 In:   points, all different; taps of a filter. Infinity is one more point, and the last one.
 Out:  matrices (points, taps) of filters, (points, seen) of what a tile sees, (places, points) to the tile's places.

@@ -1,4 +1,4 @@
-"""3 x 3 convolutions of layers that learn, by tiles: the weight changes from pass to pass, and has a gradient.
+"""3 x 3 convolutions of layers that learn, by tiles: the weight changes from pass to pass and has a gradient.
 
 In:   tensors (N, C, H, W) on the CPU, float32, with channels last; a weight (num_output, C, 3, 3).
 Out:  the convolution, its data gradient, written where they are wanted; its weight gradient, added where it belongs.
@@ -24,11 +24,11 @@ from .tiles import LEAST, TiledWeight, block_rows, cost, take_points, values_at_
 from .tiles import serves as tiles_serve
 from .tilings import Tiling, tiling_for
 
-FEW = 1024  # places of a top, below which transforming the weight takes longer than the products saved, in bf16
+FEW = 1024  # with fewer places of a top, transforming the weight costs more than the products saved, in bf16
 NOTHING = ((0, 0), (0, 0))
 OF_WEIGHT = 25  # what a weight at a point costs, in multiplications of a matrix product
 ORDERING = 180  # what torch's kernel spends on ordering a weight's 9 values, in the same unit
-WORTH = 0.9  # of what torch's kernel takes, above which nothing is gained when the caches are busy
+WORTH = 0.9  # of the time torch's kernel takes, above which nothing is gained when the caches are busy
 SLICE = 64  # outputs whose weights are used before the next ones are transformed: they stay in the cache
 
 
@@ -38,7 +38,7 @@ class Winograd(Way):
     takes_float32 = True
 
     def serves(self, operation, conv, weight, x, y):
-        """Whether the kernel is 3 x 3 over many channels, and tiles take less time than torch's kernel."""
+        """Whether the kernel is 3 x 3 over many channels, and tiles are faster than torch's kernel."""
         return (weight.shape[2:] == (3, 3) and tiles_serve(weight, conv.dtype) and conv.is_plain and max(conv.pad) <= 2
                 and weight.is_contiguous() and all(
                     tensor.dtype == torch.float32 and tensor.is_contiguous(memory_format=torch.channels_last)
@@ -158,13 +158,13 @@ def _from_top(scratch: Scratch, tiling: Tiling, dy: torch.Tensor, begin: int, do
 
 
 def _tiling(conv: Convolution, weight: torch.Tensor, y: torch.Tensor) -> Tiling:
-    """Return the tiling that takes least time, or any where none serves."""
+    """Return the tiling that takes the least time, or any if none serves."""
     return _best_tiling(*weight.shape[:2], y.shape[0], *y.shape[2:], conv.dtype) or tiling_for(3, conv.dtype)
 
 
 @functools.lru_cache(1024)
 def _best_tiling(k: int, c: int, items: int, height: int, width: int, dtype: torch.dtype) -> Tiling | None:
-    """Return the tiling that takes least time, None where torch's kernel does."""
+    """Return the tiling that takes the least time, None if torch's kernel does."""
     if dtype == torch.bfloat16:
         return tiling_for(3, dtype) if height * width >= FEW and k * c * height * width >= LEAST else None
     best, least = None, WORTH * (9 * items * height * width + ORDERING) * k * c

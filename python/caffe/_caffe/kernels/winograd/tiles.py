@@ -1,8 +1,8 @@
-"""Convolutions by Winograd's minimal filtering: fewer products for a tile of the top than its places times the kernel.
+"""Convolutions by Winograd's minimal filtering: fewer products per tile of the top than its places times the kernel.
 
 In:   a part of a bottom (N, C, H, W) and how far zeros lie around it; a bias.
-Out:  the convolution, a block of rows after another, written where the caller wants it.
-Not here: strides, groups, dilation; which convolutions run so (plan/sliding, learning); how a kernel is cut (tilings).
+Out:  the convolution, one block of rows after another, written where the caller wants it.
+Not here: strides, groups, dilation; which convolutions use it (plan/sliding, learning); how a kernel is cut (tilings).
 Source: Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, 2016, section 4; cook_toom.
 Why: measured on 2 cores at 500 x 500, float32, against a kernel at 0.22 TFLOP/s: 512 to 512 channels of 68 x 68, 101 to
 43 ms; 256 of 130 x 130, 92 to 46; 128 of 254 x 254, 88 to 56; 64 of 504 x 504, 88 to 77. bf16, against 0.45 TFLOP/s:
@@ -19,28 +19,28 @@ from ..scratch import Scratch
 from .rows import Around, finish, seen_by
 from .tilings import TILINGS, Part, Tiling, tiling_for
 
-CHANNELS = {3: 64, 7: 128}  # of bottom and top, by the kernel's side: from which the products outweigh the transforms
-BOTH = {torch.float32: 1 << 12, torch.bfloat16: 1 << 13}  # the same of their product
-LARGE = 1 << 16  # channels in times out, from which tiles pay in bf16 whatever the top
-LEAST = 1 << 26  # products of channels and places, from which they pay in bf16 whatever the weight
+CHANNELS = {3: 64, 7: 128}  # of bottom and top, by kernel side: from these on, products outweigh transforms
+BOTH = {torch.float32: 1 << 12, torch.bfloat16: 1 << 13}  # the same for their product
+LARGE = 1 << 16  # channels in times out; from here on tiles pay in bf16 for any top
+LEAST = 1 << 26  # products of channels and places; from here on they pay in bf16 for any weight
 # What a value at a point costs, in multiplications of a matrix product; measured in float32 on one core.
 OF_BOTTOM, OF_TOP = 60, 45
-FULL = 64  # tiles, below which a product takes longer than its multiplications
-WORTH = 0.67  # of the multiplications of oneDNN's kernel, which takes two thirds of a product's time for each
+FULL = 64  # with fewer tiles a product takes longer than its multiplications
+WORTH = 0.67  # of the multiplications of oneDNN's kernel: each takes it two thirds of the time
 SLICE = 32  # outputs whose weights are transformed at a time: they stay in the cache
 PACKED = (7,)  # kernels whose weight is packed
 HAS_LINEAR = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
 def serves(weight: torch.Tensor, dtype: torch.dtype) -> bool:
-    """Whether a weight (num_output, C, kh, kw), used in this type, can be tiled, and pays if the top is large."""
+    """Whether a weight (num_output, C, kh, kw), used in this type, can be tiled, and pays off if the top is large."""
     k, c, rows, columns = weight.shape
     return ((rows, dtype) in TILINGS and rows == columns and min(k, c) >= CHANNELS[rows] and k * c >= BOTH[dtype]
             and weight.device.type == "cpu" and (rows not in PACKED or HAS_LINEAR))
 
 
 def ready(weight: torch.Tensor, dtype: torch.dtype) -> TiledWeight:
-    """Transform a weight (num_output, C, kh, kw), float32, that stays as it is."""
+    """Transform a weight (num_output, C, kh, kw), float32, that does not change."""
     tiling = tiling_for(weight.shape[2], dtype)
     if tiling.kernel in PACKED:
         return PackedWeight(tiling, weight, dtype)
@@ -62,7 +62,7 @@ class TiledWeight:
         _, self._channels, self._num_output = weight.shape
 
     def pays(self, out_height: int, out_width: int) -> bool:
-        """Whether a top of this size takes less time so than by oneDNN's kernel, whose weight is ordered beforehand."""
+        """Return whether tiles are faster for a top of this size than oneDNN's kernel with a packed weight."""
         k, c, places = self._num_output, self._channels, out_height * out_width
         if self._dtype == torch.bfloat16:
             return k * c >= LARGE or k * c * places >= LEAST
@@ -77,7 +77,7 @@ class TiledWeight:
             x: (N, C, H, W), of any strides and type; fast with channels last.
             around: how far zeros lie around x.
             bias: (num_output,), of the weight's type.
-            relu: whether what is negative becomes 0.
+            relu: whether negative values become 0.
             out: (N, num_output, H + rows - kh + 1, W + columns - kw + 1), channels last, of any type.
         """
         step = block_rows(self._tiling, out.shape[3])
@@ -102,7 +102,7 @@ class TiledWeight:
 
 
 class PackedWeight(TiledWeight):
-    """By tiles, of which there are few: reading the weight takes longer than multiplying.
+    """A weight for few tiles: reading it takes longer than multiplying.
 
     Args:
         tiling: how the kernel is cut.
@@ -118,7 +118,7 @@ class PackedWeight(TiledWeight):
             for some, values in transformed(tiling, part, weight):
                 for at_point, value in zip(made, values, strict=True):
                     at_point[some].copy_(value)
-            while made:  # each is let go as soon as it is packed
+            while made:  # each is released as soon as it is packed
                 self._packed.append(torch.ops.mkldnn._reorder_linear_weight(made.pop(0)))
 
     def pays(self, out_height, out_width):
@@ -164,7 +164,7 @@ def weight_at_points(tiling: Tiling, weight: torch.Tensor, out: torch.Tensor, fl
 
 
 def transformed(tiling: Tiling, part: Part, weight: torch.Tensor) -> Iterator[tuple[slice, torch.Tensor]]:
-    """Yield outputs after outputs, as many as stay in the cache: which, and a part's (points, outputs, C) of them."""
+    """Yield outputs in slices that stay in the cache: which ones, and their part (points, outputs, C)."""
     for begin in range(0, weight.shape[0], SLICE):
         some = slice(begin, begin + SLICE)
         taps = weight[some]

@@ -4,7 +4,7 @@ In:   a kernel's side; a type.
 Out:  a Tiling: the side of a tile of the top, and for each part its transforms.
 Not here: the transforms of one axis (cook_toom), the arithmetic (tiles).
 
-Errors, root mean square, in bf16, whose direct sum has 0.24 %: 3 x 3 with the points below 0.67 %, with 0, +-1, 2
+Errors, root mean square, in bf16, where a direct sum has 0.24 %: 3 x 3 with the points below 0.67 %, with 0, +-1, 2
 1.5 %; 7 x 7 in four parts 0.68 %. The points are such that bf16 holds the transforms exactly: with +-1/3, +-4/3 one
 convolution's error is a little smaller, but that of a whole FCN-8s four times as large, being the same everywhere
 (2.6 % of the scores' deviation as they are, 2.0 % with direct sums). float32, the largest error, of the largest value:
@@ -33,7 +33,7 @@ TILINGS: dict[tuple[int, torch.dtype], tuple[Axis, Axis]] = {  # by kernel's sid
     (7, torch.float32): (_FOLDED, (2, ((7, "0 1 -1 2 -2 1/2 -1/2"),))),
     (7, torch.bfloat16): (_TWO, _TWO),
 }
-AT_ONCE = {torch.float32: 256, torch.bfloat16: 384}  # tiles: what they see and make fits into the caches
+AT_ONCE = {torch.float32: 256, torch.bfloat16: 384}  # tiles: what they see and make fits in the caches
 SMALL = {(3, torch.float32): ((2, ((3, FOUR),)),) * 2}  # fewer points: for small planes
 
 

@@ -26,7 +26,7 @@ def canonical_axis(layer: Layer, blob: Blob, axis: int) -> int:
 
 
 def count(shape: tuple[int, ...], start: int, end: int | None = None) -> int:
-    """Return the product of the lengths of axes start to end (not with it; None: to the last)."""
+    """Return the product of the lengths of axes start to end (excluded; None: to the last)."""
     return prod(shape[start:end])
 
 
@@ -34,7 +34,7 @@ def broadcast_shape(layer: Layer, data: Blob, inner: tuple[int, ...], axis: int,
     """Return the shape of `inner` with axes of length 1 around, as it meets the axes of `data` from `axis` on.
 
     Raises:
-        LayerError: the lengths of these axes are others; names `what` has the shape `inner`.
+        LayerError: the lengths of these axes differ; it says that `what` has the shape `inner`.
     """
     shape = data.shape
     axis = canonical_axis(layer, data, axis) if inner else 0

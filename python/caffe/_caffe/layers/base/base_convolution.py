@@ -38,7 +38,7 @@ class BaseConvolutionLayer(Layer):
 
     @property
     def any_strides(self) -> bool:  # type: ignore[override]
-        """Whether blobs may stand with channels last: planar ones, which gain from it."""
+        """Whether blobs may be stored channels last: planar ones, which gain from it."""
         return self.num_spatial_axes == 2 and self.channel_axis == 1
 
     def plan_step(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> str:
@@ -49,7 +49,7 @@ class BaseConvolutionLayer(Layer):
     # -- setup ---------------------------------------------------------------------------------
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
-        """Read the parameters, create weight and bias unless they are there."""
+        """Read the parameters, create weight and bias unless they exist."""
         param = self.layer_param.convolution_param
         self._shape: tuple[int, ...] | None = None
         self.channel_axis = canonical_axis(self, bottom[0], param.axis)
@@ -149,7 +149,7 @@ class BaseConvolutionLayer(Layer):
             self.convolve(self._like_x(below.read_data()), weight, bias, self._like_y(above.write_data()))
 
     def backward(self, top: Sequence[Blob], propagate_down: Sequence[bool], bottom: Sequence[Blob]) -> None:
-        """Overwrite the bottoms' diff, add to the parameters' diff, where either is wanted."""
+        """Overwrite the bottoms' diff, add to the parameters' diff, where wanted."""
         weight = self._like_weight(self.read_param(0))
         for above, below, want_x in zip(top, bottom, propagate_down, strict=True):
             dy, x = self._like_y(above.read_diff()), self._like_x(below.read_data())

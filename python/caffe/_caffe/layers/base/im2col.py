@@ -1,6 +1,6 @@
 """Windows of a blob as columns, over any number of spatial axes, and back.
 
-In:   a tensor (N, C, spatial...), kernel, stride, pad and dilation, one number a spatial axis.
+In:   a tensor (N, C, spatial...), kernel, stride, pad and dilation, one number per spatial axis.
 Out:  columns (N, C, kernel..., windows...); their sum back into (N, C, spatial...).
 Not here: layers, the settings of a window (window). Source: BVLC im2col.cpp.
 """
@@ -49,7 +49,7 @@ def _windows(spatial: Numbers, kernel: Numbers, stride: Numbers, pad: Numbers, d
 
 
 def _places(windows: Numbers, kernel: Numbers, stride: Numbers, dilation: Numbers) -> Iterator[tuple[Any, Any]]:
-    """Yield, for each place in the kernel, where its values stand in the columns and in the padded blob."""
+    """Yield, for each position in the kernel, where its values are in the columns and in the padded blob."""
     everywhere = [slice(None)] * len(kernel)
     for place in product(*map(range, kernel)):
         cells = [slice(k * d, k * d + (n - 1) * s + 1, s)

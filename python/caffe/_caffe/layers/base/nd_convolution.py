@@ -1,7 +1,7 @@
 """Convolution over more spatial axes than torch's kernels serve: columns times weights.
 
 In:   bottoms (N, C, spatial...), weights (num_output, C / group, kernel...), stride, pad, dilation, group.
-Out:  what torch.convolution and convolution_backward give for up to three spatial axes.
+Out:  what torch.convolution and convolution_backward return for up to three spatial axes.
 Not here: parameters and shapes (base_convolution). Source: BVLC base_conv_layer.cpp, which always works this way.
 """
 
@@ -26,7 +26,7 @@ def convolution(x: torch.Tensor, weight: torch.Tensor, stride: Numbers, pad: Num
 
 def data_gradient(dy: torch.Tensor, weight: torch.Tensor, spatial: Numbers, stride: Numbers, pad: Numbers,
                   dilation: Numbers, group: int) -> torch.Tensor:
-    """Return the gradient of the bottom, whose spatial lengths are given; it is deconvolution as well."""
+    """Return the gradient of the bottom, whose spatial lengths are given; this is also deconvolution."""
     flat = dy.reshape(dy.shape[0], group, dy.shape[1] // group, -1)
     columns = torch.einsum("gok,ngow->ngkw", _by_group(weight, group), flat)
     channels, kernel = weight.shape[1] * group, weight.shape[2:]

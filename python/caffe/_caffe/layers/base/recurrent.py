@@ -4,7 +4,7 @@ In:   bottoms x (T, N, ...), cont (T, N) with 0 where a sequence begins, [x_stat
       expose_hidden one state (1, N, D) for each of the subclass's `states`.
 Out:  tops o (T, N, D), and with expose_hidden the last states (1, N, D).
 Not here: the step (layers/lstm.py, layers/rnn.py). Source: BVLC recurrent_layer.cpp.
-The layer keeps its last states: the next pass goes on from them, unless expose_hidden hands them out.
+The layer keeps its last states: the next pass continues from them, unless expose_hidden hands them out.
 Gradients do not flow from pass to pass.
 """
 
@@ -31,7 +31,7 @@ class RecurrentLayer(Layer):
     exact_num_top = 1
     may_run_in_place = False
     states: tuple[str, ...] = ()
-    params_of_a_step = 0  # so many of the last parameters belong to the step of time
+    params_of_a_step = 0  # how many of the last parameters belong to the time step
 
     # -- setup ---------------------------------------------------------------------------------
 
@@ -55,7 +55,7 @@ class RecurrentLayer(Layer):
         self.inputs = prod(bottom[0].shape[2:])
         self.static_inputs = prod(bottom[2].shape[1:]) if self.has_static else 0
         self.param_shapes = self.parameter_shapes()
-        del self.blobs[:]  # Caffe: blobs that the prototxt gives are not looked at. recurrent_layer.cpp
+        del self.blobs[:]  # Caffe: blobs given in the prototxt are ignored. recurrent_layer.cpp
         self.blobs.extend(Blob(*shape) for shape in self.param_shapes)
         self._fill(self.blobs)
         # Caffe: each step of the unrolled net fills its parameters before it shares those of the first. net.cpp, Init
@@ -89,7 +89,7 @@ class RecurrentLayer(Layer):
             self.fail(f"bottom[1] must have exactly 2 axes -- (#timesteps, #streams); got {bottom[1].shape}, "
                       f"want {shape[:2]}")
         if self.has_static and bottom[2].shape[:1] != (self.streams,):
-            self.fail(f"bottom[2] must have one item a stream ({self.streams}); got {bottom[2].shape}")
+            self.fail(f"bottom[2] must have one item per stream ({self.streams}); got {bottom[2].shape}")
         state = (1, self.streams, self.num_output)
         for blob in self._exposed(bottom):
             if blob.shape != state:

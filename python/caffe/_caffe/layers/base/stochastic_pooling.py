@@ -1,7 +1,7 @@
-"""STOCHASTIC pooling: TRAIN picks a value of each window with a chance in proportion to it, TEST their mean so weighed.
+"""STOCHASTIC pooling: TRAIN picks one value per window with probability proportional to it, TEST their weighted mean.
 
 In:   bottoms (N, C, H, W) of values >= 0, kernel and stride; windows may reach beyond the bottom.
-Out:  pooled values; the places that TRAIN picked; the gradient back to them.
+Out:  pooled values; the positions that TRAIN picked; the gradient back to them.
 Not here: shapes of tops (layers/pooling.py). Source: BVLC pooling_layer.cu; Zeiler and Fergus 2013.
 Caffe has it on GPUs only.
 """
@@ -18,7 +18,7 @@ Pair = list[int]
 
 
 def sample(x: torch.Tensor, kernel: Pair, stride: Pair, out: torch.Tensor) -> torch.Tensor:
-    """Write the picked values; return their places (h * W + w), shaped as `out`."""
+    """Write the picked values; return their positions (h * W + w), shaped as `out`."""
     windows = _windows(x, kernel, stride, out)
     sums = windows.cumsum(2)
     chance = torch.from_numpy(common.rng().uniform(0, 1, out.numel())).to(out.device).view(sums[:, :, 0].shape)
@@ -31,13 +31,13 @@ def sample(x: torch.Tensor, kernel: Pair, stride: Pair, out: torch.Tensor) -> to
 
 
 def average(x: torch.Tensor, kernel: Pair, stride: Pair, out: torch.Tensor) -> None:
-    """Write the values' mean, each weighed by itself."""
+    """Write the values' mean, each weighted by itself."""
     windows = _windows(x, kernel, stride, out)
     torch.div(windows.square().sum(2).view(out.shape), windows.sum(2).view(out.shape) + FLT_MIN, out=out)
 
 
 def scatter(dy: torch.Tensor, place: torch.Tensor, out: torch.Tensor) -> None:
-    """Write the gradient: each top's goes to the place it was picked from."""
+    """Write the gradient: each top's goes to the position it was picked from."""
     out.zero_().flatten(2).scatter_add_(2, place.flatten(2), dy.flatten(2))
 
 

@@ -26,29 +26,29 @@ _Shapes = Sequence[tuple[int, ...]]
 
 def register_torch_layer(type_name: str, *, fields: Mapping[str, Any] | None = None, loss: bool = False,
                          top_shapes: Callable[..., Any] | None = None) -> Callable[[_Made], _Made]:
-    """Let a module class or a function of torch serve a layer type.
+    """Make a torch module class or function serve a layer type.
 
-    A class is built once a layer, as `cls(bottom_shapes, **fields)`, and called with the bottoms' tensors; its
+    A class is built once per layer, as `cls(bottom_shapes, **fields)`, and called with the bottoms' tensors; its
     parameters become the layer's parameter blobs in their order, followed by its floating-point buffers, which
-    never learn. A function is called as `function(*bottoms, **fields)`. Either gives one tensor, or one a top.
+    never learn. A function is called as `function(*bottoms, **fields)`. Either returns one tensor, or one per top.
     Gradients: bottoms' diffs are overwritten, parameters' diffs accumulate, as with every layer.
 
     Args:
-        type_name: the layer type; taken types of others are refused.
+        type_name: the layer type; types taken by others are refused.
         fields: prototxt fields of `<type>_param`, by name: a default (bool, int, float, str), a type without
             one, or [type] for a repeated field.
         loss: it is a loss: its first top's loss_weight is 1 by default, and its second bottom takes no gradient
             by force_backward.
-        top_shapes: `top_shapes(bottom_shapes, **fields)` gives the tops' shapes; needed only where they
+        top_shapes: `top_shapes(bottom_shapes, **fields)` returns the tops' shapes; needed only where they
             cannot be found without values.
 
     Raises:
-        LayerError: the type or a field is taken or has no proper name; a class that is no module.
+        LayerError: the type or a field is taken or has an invalid name; a class that is not a module.
     """
 
     def register(made: _Made) -> _Made:
         if isinstance(made, type) and not issubclass(made, torch.nn.Module):
-            raise LayerError(f"layer type {type_name}: {made.__qualname__} is no torch.nn.Module; want such a class, "
+            raise LayerError(f"layer type {type_name}: {made.__qualname__} is not a torch.nn.Module; want one, "
                              "or a function of tensors")
         layer_type_list()  # the built-in types are taken
         base: type[Layer] = TorchLossLayer if loss else TorchLayer
@@ -85,7 +85,7 @@ class TorchLayer(Layer):
     top_shapes: Callable[..., Any] | None = None
 
     def setup(self, bottom, top):
-        """Build the module and hand its parameters and buffers to blobs."""
+        """Build the module and move its parameters and buffers into blobs."""
         self.values = field_values(self.layer_param, self.fields)
         self.module = self._build([blob.shape for blob in bottom])
         self.module.train(self.phase == common.TRAIN)
@@ -158,15 +158,15 @@ class TorchLayer(Layer):
         outs = list(outs) if isinstance(outs, (list, tuple)) else [outs]
         for out in outs:
             if not isinstance(out, torch.Tensor):
-                self.fail(f"gave {type(out).__name__}, want a tensor for every top")
+                self.fail(f"returned {type(out).__name__}, want a tensor for every top")
         return outs
 
     def _check_count(self, given: int, top: Sequence[Blob]) -> None:
         if given != len(top):
-            self.fail(f"gives {given} tensor(s), but has {len(top)} top(s)")
+            self.fail(f"returns {given} tensor(s), but has {len(top)} top(s)")
 
     def forward(self, bottom, top):
-        """Run the module on the bottoms' values; keep what backward needs, where it is needed."""
+        """Run the module on the bottoms' values; keep what backward needs, if it is needed."""
         self._forget()
         device, state = common.device(), {}
         # .data: no version counters, so that edits of blobs between forward and backward count, as in all layers

@@ -16,11 +16,11 @@ def window(layer: Layer, axes: int) -> tuple[list[int], list[int], list[int], li
     """Read kernel, stride, pad and dilation of a layer's convolution_param.
 
     Args:
-        layer: names itself in errors.
+        layer: named in errors.
         axes: number of spatial axes.
 
     Raises:
-        LayerError: given in two ways, not often enough, or zero where that cannot be.
+        LayerError: given in two ways, not often enough, or zero where that is not allowed.
     """
     kernel = _lengths(layer, axes, "kernel_size", "kernel", None)
     stride = _lengths(layer, axes, "stride", "stride", 1)
@@ -37,7 +37,7 @@ def window(layer: Layer, axes: int) -> tuple[list[int], list[int], list[int], li
 
 
 def check_int(layer: Layer, *numbers: list[int]) -> None:
-    """Refuse lengths that are no `int`, as Caffe keeps them; LayerError."""
+    """Refuse lengths that do not fit an `int`, as Caffe keeps them; LayerError."""
     if most := [number for given in numbers for number in given if number > INT_MAX]:
         layer.fail(f"kernel, stride, pad and dilation want numbers up to {INT_MAX}; got {most[0]}")
 
