@@ -713,3 +713,17 @@ layer {{ name: "r" type: "ReLU" bottom: "{'c' if in_place else 's'}" top: "r" }}
     net.blobs["data"].data[...] = np.random.RandomState(3).randn(2, 3, 40, 50)
     assert alike(*both(net, "r")) and not net._plan._rest
     assert "Weigh" in [type(step).__name__ for step in net._plan._compiled._fuser.all_steps()]
+
+
+@pytest.mark.parametrize(("sides", "slides"), [
+    ((4, 2), "kernel_h: 3 kernel_w: 4 stride_h: 1 stride_w: 2 pad_h: 0 pad_w: 1"),
+    ((7, 6), "kernel_size: 4 stride_h: 1 stride_w: 3 pad_h: 1 pad_w: 0"),
+    ((400, 5), "kernel_h: 5 kernel_w: 5 stride_h: 1 stride_w: 2")])
+def test_a_single_channel_whose_top_is_one_place_wide(tmp_path, device, sides, slides):
+    (tmp_path / "net.prototxt").write_text(INPUT.replace("dim: 3 dim: 40 dim: 50", "dim: 1 dim: {} dim: {}".format(
+        *sides)) + f"""
+layer {{ name: "c" type: "Convolution" bottom: "data" top: "c" convolution_param {{ num_output: 16 {slides}
+  weight_filler {{ type: "msra" }} }} }}""")
+    net = caffe.Net(str(tmp_path / "net.prototxt"), caffe.TEST)
+    net.blobs["data"].data[...] = np.random.RandomState(3).randn(1, 1, *sides)
+    assert alike(*both(net, "c"))

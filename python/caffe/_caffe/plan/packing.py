@@ -87,13 +87,15 @@ class Packed:
         shape = x.shape[0], layer.num_output, *sides
         count = math.prod(shape)
         is_small = 1 < layer.channels and self._weight.numel() * count < SMALL * layer.num_output
+        # Where oneDNN's packed kernel errs (torch 2.13): 4 x 2, kernel 3 x 4, stride 1 x 2, pad 0 x 1.
+        errs = layer.channels == 1 and sides[1] == 1
         if not (is_small and layer.channels <= FEW):
             x = x.contiguous(memory_format=order(self._dtype))
         own_memory = space is not None and count * self._dtype.itemsize >= LARGE
         if self._linear is not None and not is_small and not own_memory:
             return self._at_each_place(x)
         x, pad = padding.beforehand(x, pad, layer.stride, layer.dilation)
-        if CAN_PACK and common.on_host() and not is_small:
+        if CAN_PACK and common.on_host() and not is_small and not errs:
             weight = self._ordered(x, pad)
         if weight is None:
             geometry = layer.stride, pad, layer.dilation, False, [0, 0], layer.group
