@@ -715,6 +715,18 @@ layer {{ name: "r" type: "ReLU" bottom: "{'c' if in_place else 's'}" top: "r" }}
     assert "Weigh" in [type(step).__name__ for step in net._plan._compiled._fuser.all_steps()]
 
 
+@pytest.mark.parametrize("layer", ["Scale", "Bias"])
+def test_a_layer_in_place_whose_second_bottom_is_its_own_memory(tmp_path, device, layer):
+    (tmp_path / "net.prototxt").write_text(INPUT.replace("dim: 40 dim: 50", "dim: 3 dim: 2") + f"""
+layer {{ name: "c" type: "Convolution" bottom: "data" top: "c" convolution_param {{ num_output: 1 kernel_size: 1 pad: 1
+  weight_filler {{ type: "msra" }} }} }}
+layer {{ name: "j" type: "Concat" bottom: "c" top: "j" }}
+layer {{ name: "s" type: "{layer}" bottom: "j" bottom: "c" top: "j" {layer.lower()}_param {{ axis: 0 }} }}""")
+    net = caffe.Net(str(tmp_path / "net.prototxt"), caffe.TEST)
+    image(net, 3, 2)
+    assert alike(*both(net, "j"))
+
+
 @pytest.mark.parametrize(("sides", "slides"), [
     ((4, 2), "kernel_h: 3 kernel_w: 4 stride_h: 1 stride_w: 2 pad_h: 0 pad_w: 1"),
     ((7, 6), "kernel_size: 4 stride_h: 1 stride_w: 3 pad_h: 1 pad_w: 0"),

@@ -62,7 +62,9 @@ class BiasLayer(Layer):
     def forward(self, bottom, top):
         """Top = bottom[0] + bias."""
         bias = (bottom[1] if len(bottom) > 1 else self.blobs[0]).read_data().view(self._broadcast)
-        torch.add(bottom[0].read_data(), bias, out=top[0].write_data())
+        x, y = bottom[0].read_data(), top[0].write_data()
+        # in place, the bias may share the memory that is written
+        torch.add(x, bias.clone() if bias.data_ptr() == y.data_ptr() else bias, out=y)
 
     def plan_step(self, bottom, top):
         """Return `affine` for one learned number per channel."""

@@ -99,7 +99,9 @@ class ScaleLayer(Layer):
         x = bottom[0].read_data()
         if top[0] is bottom[0] and self.need_backward:
             self._save(x)
-        torch.mul(x, self._scale(bottom).read_data().view(self._broadcast), out=top[0].write_data())
+        scale, y = self._scale(bottom).read_data().view(self._broadcast), top[0].write_data()
+        # in place, the scale may share the memory that is written
+        torch.mul(x, scale.clone() if scale.data_ptr() == y.data_ptr() else scale, out=y)
         if self.bias_layer is not None:
             self.bias_layer.forward(top, top)
 
