@@ -715,6 +715,20 @@ layer {{ name: "r" type: "ReLU" bottom: "{'c' if in_place else 's'}" top: "r" }}
     assert "Weigh" in [type(step).__name__ for step in net._plan._compiled._fuser.all_steps()]
 
 
+@pytest.mark.parametrize("sides", [(4, 1), (7, 5), (12, 40)])
+@pytest.mark.parametrize("strides", ["stride_h: 2 stride_w: 3", "stride_h: 3 stride_w: 2"])
+def test_strides_of_rows_and_columns_may_differ(tmp_path, device, sides, strides):
+    (tmp_path / "net.prototxt").write_text(INPUT.replace("dim: 3 dim: 40 dim: 50", "dim: 1 dim: {} dim: {}".format(
+        *sides)) + f"""
+layer {{ name: "a" type: "Convolution" bottom: "data" top: "a" convolution_param {{ num_output: 1 kernel_size: 1 pad: 30
+  weight_filler {{ type: "msra" }} bias_filler {{ type: "constant" value: 2 }} }} }}
+layer {{ name: "b" type: "Convolution" bottom: "a" top: "b" convolution_param {{ num_output: 2 kernel_size: 1 pad_h: 1
+  pad_w: 0 {strides} weight_filler {{ type: "msra" }} bias_filler {{ type: "constant" value: 1 }} }} }}""")
+    net = caffe.Net(str(tmp_path / "net.prototxt"), caffe.TEST)
+    net.blobs["data"].data[...] = np.random.RandomState(3).randn(1, 1, *sides)
+    assert alike(*both(net, "b"))
+
+
 @pytest.mark.parametrize("layer", ["Scale", "Bias"])
 def test_a_layer_in_place_whose_second_bottom_is_its_own_memory(tmp_path, device, layer):
     (tmp_path / "net.prototxt").write_text(INPUT.replace("dim: 40 dim: 50", "dim: 3 dim: 2") + f"""

@@ -132,7 +132,7 @@ class Program:
             for value, read, reach in zip(step.bottoms, step.reads(area, below), below, strict=True):
                 # copying costs less than computing a wider part of a small value, or of all that led to it
                 maker = self._by_value.get(value)
-                copied = step.prefers_copies or (maker is not None and maker.stride > 1)
+                copied = step.prefers_copies or (maker is not None and max(maker.strides) > 1)
                 read = self._computed(read, reach, copied)
                 needs[value] = self._joined([needs[value], read]) if value in needs else read
         return g
@@ -341,7 +341,7 @@ class Program:
         Returns:
             The length, and the middle of the constant places; `length` itself where no smaller one shows them.
         """
-        stride = self.stride(value)
+        stride = self.stride(value, axis)
         for small in range(length % stride or stride, length, stride):
             begin, end = self._constant(value, axis, small)
             if end - begin >= FLAT:
@@ -362,10 +362,12 @@ class Program:
                 break
         return flat[value][axis]
 
-    def stride(self, value: int) -> int:
-        """Return how many pixels of the input lie between two places of a value."""
+    def stride(self, value: int, axis: int) -> int:
+        """Return how many pixels of the input lie between two places of a value, along one axis."""
         step = self._by_value.get(value)
-        return 1 if step is None else step.stride * max(self.stride(below) for below in step.bottoms)
+        if step is None:
+            return 1
+        return step.strides[axis] * math.lcm(*(self.stride(below, axis) for below in step.bottoms))
 
 
 def _check(step: Step, made: torch.Tensor, area: Area) -> None:

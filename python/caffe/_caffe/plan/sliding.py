@@ -67,7 +67,7 @@ class Convolve(Sliding):
         layer = self.layer = layers[0]
         self.windows = tuple(
             Window(layer.dilation[i] * (layer.kernel[i] - 1) + 1, layer.stride[i], layer.pad[i], True) for i in (0, 1))
-        self.stride = max(layer.stride)
+        self.strides = tuple(layer.stride)
         self.prefers_copies = layer.channels >= MANY
         self._packed: Packed | None = None
 
@@ -123,7 +123,7 @@ class MaxPool(Sliding):
     def __init__(self, layer: Any, bottoms: tuple[int, ...], tops: tuple[int, ...]) -> None:
         self.layer, self.bottoms, self.tops = layer, bottoms, tops
         self.windows = tuple(Window(layer.kernel[i], layer.stride[i], layer.pad[i], False) for i in (0, 1))
-        self.stride = max(layer.stride)
+        self.strides = tuple(layer.stride)
 
     def lengths(self, below, top):
         """Return them rounded up."""

@@ -49,7 +49,7 @@ class Step:
     can_overwrite = False  # writes its top into the memory of its first bottom where it may
     is_whole = False  # its tops are computed whole
     has_constant = True  # knows flat and constant
-    stride: int = 1  # the larger of the two
+    strides: tuple[int, ...] = (1, 1)  # of rows and columns
     prefers_copies = False  # copying a part with its surroundings costs less than computing more of its bottom
     checks: torch.Tensor | None = None  # of the last run: a sum that is not finite where Caffe's result may differ
 
