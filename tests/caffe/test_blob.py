@@ -61,3 +61,25 @@ def test_a_shape_refused_keeps_the_version():
     with pytest.raises(RuntimeError, match="want lengths >= 0"):
         blob.reshape(2, -3)
     assert shape_version() == before
+
+
+@pytest.mark.parametrize("value", [0.0, -0.0, 2.5, float("nan"), float("-inf")])
+@pytest.mark.parametrize("touched", [False, True])
+def test_fill_data_sets_all_values_to_the_bit(value, touched):
+    blob = Blob(2, 3)
+    if touched:
+        blob.data[...] = 7
+    view = blob.data if touched else None
+    blob.fill_data(value)
+    assert blob.data.tobytes() == np.full((2, 3), value, np.float32).tobytes()
+    assert view is None or view.tobytes() == blob.data.tobytes()
+
+
+def test_fill_data_of_shared_memory_and_of_a_part():
+    one, other = Blob(6), Blob(2, 3)
+    other.share_data(one)
+    other.fill_data(3)
+    assert (one.data == 3).all()
+    one.reshape(4)
+    one.fill_data(0)
+    assert other.data.ravel().tolist() == [0, 0, 0, 0, 3, 3]

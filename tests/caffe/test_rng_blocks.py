@@ -64,12 +64,27 @@ def test_any_sequence_of_calls(seed):
     assert [blocks.draw() for _ in range(9)] == [plain.draw() for _ in range(9)]
 
 
-@pytest.mark.parametrize("size", [100_000, 131_072, 140_000])
+@pytest.mark.parametrize("size", [100_000, 131_072, 270_000])
 def test_several_blocks(size):
     blocks, plain = RNG(5), PlainRNG(mersenne(5))
     assert same(blocks.gaussian(0, 1, size), plain.gaussian(0, 1, size))
     assert same(blocks.uniform(-1, 1, 50_000), plain.uniform(-1, 1, 50_000))
     assert blocks.draw() == plain.draw()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_numbers_made_ahead_are_those_of_the_stream(seed):
+    rng = random.Random(seed)
+    blocks, plain = RNG(seed), PlainRNG(mersenne(seed))
+    assert same(blocks.gaussian(0, 1, 20_000), plain.gaussian(0, 1, 20_000))  # from now on more is made than wanted
+    for step in range(200):
+        size = rng.choice([0, 1, 2, 3, 5, 30, 100, 700])
+        mean, std = rng.choice([0.0, 0.5]), rng.choice([1.0, 0.02])
+        assert same(blocks.gaussian(mean, std, size), plain.gaussian(mean, std, size)), step
+        if rng.random() < 0.1:
+            assert same(blocks.uniform(-1, 1, size), plain.uniform(-1, 1, size)), step
+        if rng.random() < 0.2:
+            assert blocks.draw() == plain.draw(), step
 
 
 RARE = {  # draws at which attempts take several draws: by what they are
@@ -91,7 +106,7 @@ def test_rare_draws_in_a_row(seed):
     draws = [kind(rng) for kind in rng.choices(list(RARE.values()), weights, k=4000)]
     blocks, plain = RNG(0), PlainRNG(itertools.chain(iter(draws), itertools.repeat(USUAL)))
     blocks._source = Given(draws)
-    for size in (rng.randrange(1, 5), 40, rng.randrange(300), 1, 700):
+    for size in (rng.randrange(1, 5), 40, rng.randrange(300), 1, 700, *rng.choices(range(9), k=20)):
         assert same(blocks.gaussian(0, 1, size), plain.gaussian(0, 1, size))
     assert [blocks.draw() for _ in range(9)] == [plain.draw() for _ in range(9)]
 

@@ -76,6 +76,13 @@ class Blob:
         except TypeError:
             raise TypeError(f"Blob.reshape: got {', '.join(map(repr, dims))}, want integers: "
                             f"blob.reshape(1, 3, 224, 224), or blob.reshape(*shape)") from None
+        self._take_shape(shape)
+
+    def reshape_like(self, other: Blob) -> None:
+        """Take the shape of another blob."""
+        self._take_shape(other._shape)
+
+    def _take_shape(self, shape: tuple[int, ...]) -> None:
         if shape == self._shape and self._capacity >= 0:
             return
         if len(shape) > MAX_AXES:
@@ -94,10 +101,6 @@ class Blob:
             self._data = SyncedMemory(count, self._may_be_pixels)
             self._diff = SyncedMemory(count, self._may_be_pixels)
         _note_change()
-
-    def reshape_like(self, other: Blob) -> None:
-        """Take the shape of another blob."""
-        self.reshape(*other._shape)
 
     @property
     def num(self) -> int:
@@ -135,6 +138,11 @@ class Blob:
     def diff(self) -> np.ndarray:
         """Gradient: a live, writable float32 view of this shape; no copy."""
         return self._shaped(self._diff.host()).numpy()
+
+    def fill_data(self, value: float) -> None:
+        """Set all values, on the host; those of memory that nobody touched are 0 already."""
+        if value or math.copysign(1, value) < 0 or self._data.head != UNINITIALIZED:
+            self._whole(self._data.host()).fill_(value)
 
     @property
     def tensor(self) -> torch.Tensor:
@@ -238,8 +246,11 @@ class Blob:
         if found is None:
             if len(self._views) > 3:  # a device buffer was replaced: forget views of old ones
                 self._views.clear()
-            found = self._views[id(flat)] = (flat, flat[: self.count].view(self._shape))
+            found = self._views[id(flat)] = (flat, self._whole(flat).view(self._shape))
         return found[1]
+
+    def _whole(self, flat: torch.Tensor) -> torch.Tensor:
+        return flat if len(flat) == self.count else flat[:self.count]
 
     # -- sharing -------------------------------------------------------------------------------
 

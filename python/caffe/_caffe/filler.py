@@ -44,7 +44,7 @@ def fill(blob: Blob, filler_param: Any) -> None:
 
 
 def _constant(blob: Blob, param: Any) -> None:
-    blob.data[...] = _F32(param.value)
+    blob.fill_data(param.value)
 
 
 def _uniform(blob: Blob, param: Any) -> None:

@@ -129,18 +129,18 @@ class Layer:
             # DEVIATION D5: Caffe overwrites or reshapes the bottom it still reads.
             self.fail(f"{self.type} Layer does not allow in-place computation; give its top a name of its own "
                       f"(got '{', '.join(self.layer_param.top)}')")
-        for word, given in (("bottom", len(bottom)), ("top", len(top))):
-            exact = getattr(self, f"exact_num_{word}")
-            least = getattr(self, f"min_num_{word}")
-            most = getattr(self, f"max_num_{word}")
-            if exact is not None and given != exact:
-                self.fail(f"takes {exact} {word} blob(s), got {given}")
-            if least is not None and given < least:
-                self.fail(f"takes at least {least} {word} blob(s), got {given}")
-            if most is not None and given > most:
-                self.fail(f"takes at most {most} {word} blob(s), got {given}")
+        self._check_number("bottom", len(bottom), self.exact_num_bottom, self.min_num_bottom, self.max_num_bottom)
+        self._check_number("top", len(top), self.exact_num_top, self.min_num_top, self.max_num_top)
         if self.equal_num_bottom_top and len(bottom) != len(top):
             self.fail(f"takes as many tops as bottoms, got {len(bottom)} bottom(s) and {len(top)} top(s)")
+
+    def _check_number(self, word: str, given: int, exact: int | None, least: int | None, most: int | None) -> None:
+        if exact is not None and given != exact:
+            self.fail(f"takes {exact} {word} blob(s), got {given}")
+        if least is not None and given < least:
+            self.fail(f"takes at least {least} {word} blob(s), got {given}")
+        if most is not None and given > most:
+            self.fail(f"takes at most {most} {word} blob(s), got {given}")
 
     def set_loss_weights(self, top: Sequence[Blob]) -> None:
         """Store each top's loss weight in its diff, where forward and backward read it.
@@ -151,7 +151,7 @@ class Layer:
         if given and len(given) != len(top):
             self.fail(f"loss_weight must be unspecified or given once per top; got {len(given)} for {len(top)} top(s)")
         self.loss_weights = given or [0.0] * len(top)
-        for weight, blob in zip(self.loss_weights, top, strict=True):
+        for weight, blob in zip(given, top, strict=False):
             if weight != 0:
                 blob.diff[...] = weight
 

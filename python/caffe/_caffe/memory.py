@@ -10,6 +10,7 @@ CAFFE_MEMORY_LIMIT (MB) replaces what the machine has; 0: no check.
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import torch
@@ -18,6 +19,7 @@ from . import common
 from .errors import CaffeError, OutOfMemory
 
 LARGE = 1 << 20  # values; blobs at least this large are checked individually
+_MEMINFO = re.compile(r"^(MemAvailable|SwapFree):\s*(\d+)", re.MULTILINE)
 _CGROUP = Path("/sys/fs/cgroup")
 _CGROUP_FILES = (("memory.max", "memory.current"),
                  ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"))
@@ -50,10 +52,10 @@ def check(shape: tuple[int, ...], count: int) -> None:
 
 def _machine() -> int | None:
     try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
+        text = Path("/proc/meminfo").read_text()
     except OSError:
         return None
-    found = {line.split(":")[0]: int(line.split()[1]) << 10 for line in lines if len(line.split()) > 1}
+    found = {name: int(kilobytes) << 10 for name, kilobytes in _MEMINFO.findall(text)}
     return found["MemAvailable"] + found.get("SwapFree", 0) if "MemAvailable" in found else None
 
 

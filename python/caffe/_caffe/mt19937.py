@@ -15,7 +15,7 @@ import sys
 import numpy as np
 import torch
 
-_BLOCK = 1 << 15  # draws at once: their memory stays in the cache
+_BLOCK = 1 << 16  # draws at once: their memory stays in the cache
 _WORD_BITS = np.uint64(32)
 
 
@@ -35,6 +35,7 @@ class TorchSource:
 
     def __init__(self, seed: int) -> None:
         self._generator = torch.Generator().manual_seed(seed)
+        self._first = np.empty(_BLOCK // 2, np.uint64)
 
     def draw(self, out: np.ndarray) -> None:
         """Fill a flat uint32 array of even length, aligned to 8 bytes, with the next draws."""
@@ -42,7 +43,7 @@ class TorchSource:
             pairs = out[start:start + _BLOCK].view(np.uint64)
             torch.from_numpy(pairs.view(np.int64)).random_(-2**63, None, generator=self._generator)
             if sys.byteorder == "little":  # the first draw of a pair is in the upper half
-                first = pairs >> _WORD_BITS
+                first = np.right_shift(pairs, _WORD_BITS, out=self._first[:len(pairs)])
                 pairs <<= _WORD_BITS
                 pairs |= first
 

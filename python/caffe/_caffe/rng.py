@@ -34,6 +34,7 @@ class RNG:
         self._source = mt19937.source(seed)
         self._memory = self._words = np.empty(0, np.uint32)  # drawn; those before _at are taken
         self._at = 0
+        self.taken = 0  # draws until now
         self._lock = forks.brief_lock()
         self._normal = ziggurat.Normal()
 
@@ -58,12 +59,13 @@ class RNG:
     def skip(self, n: int) -> None:
         """Take the next n draws that `peek` showed."""
         self._at += n
+        self.taken += n
 
     def draw(self) -> int:
         """Return one raw draw, 0 to 2**32 - 1 (caffe_rng_rand)."""
         with self._lock:
             word = int(self.peek(1)[0])
-            self._at += 1
+            self.skip(1)
             return word
 
     def rand(self, n: int) -> int:

@@ -48,8 +48,8 @@ class SyncedMemory:
         self.version = 0  # grows whenever values may be written
         self.lookers: set[SyncedMemory] | None = None  # this memory is added when a script asks for its values
         self._fill: Callable[[], None] | None = None  # computes values that were left out
-        self._observers: list[weakref.ref[Observer]] = []
-        self._watchers: list[weakref.ref[np.ndarray]] = []  # views that scripts were given
+        self._observers: tuple[weakref.ref[Observer], ...] = ()
+        self._watchers: list[weakref.ref[np.ndarray]] | tuple[()] = ()  # views that scripts were given
         self.is_held = False  # a script has a tensor
         self._loaded: tuple[int, torch.Tensor] | None = None  # host values that made this version
 
@@ -57,7 +57,9 @@ class SyncedMemory:
 
     def watched_by(self, view: np.ndarray) -> np.ndarray:
         """Note a view that is handed to a script; slices of it keep it alive."""
-        if self._watchers and self._watchers[-1]() is None:
+        if not self._watchers:
+            self._watchers = []
+        elif self._watchers[-1]() is None:
             self._watchers.pop()
         self._watchers.append(weakref.ref(view))
         return view
@@ -84,11 +86,11 @@ class SyncedMemory:
 
     def add_observer(self, observer: Observer) -> None:
         """Notify an observer, which is not kept alive, before values are written or handed out for writing."""
-        self._observers.append(weakref.ref(observer))
+        self._observers += (weakref.ref(observer),)
 
     def forget_observer(self, observer: Observer) -> None:
         """Stop notifying an observer."""
-        self._observers = [ref for ref in self._observers if ref() not in (None, observer)]
+        self._observers = tuple(ref for ref in self._observers if ref() not in (None, observer))
 
     def _may_change(self) -> None:
         self.version += 1

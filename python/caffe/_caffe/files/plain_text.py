@@ -53,11 +53,7 @@ def _values(text: str, message: Descriptor) -> dict[str, Any]:
     for name, value, body, end, other in _ITEM.findall(text):
         if name:
             is_repeated, convert, inner = fields[name]
-            found: Any = {}
-            if not body:
-                if convert is None:
-                    raise NotPlainError
-                found = convert(value)
+            found: Any = {} if body else convert(value)  # type: ignore[misc]  # TypeError: it wants a body
             if is_repeated:
                 values.setdefault(name, []).append(found)
             elif name in values:

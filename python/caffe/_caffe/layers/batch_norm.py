@@ -35,12 +35,13 @@ class BatchNormLayer(Layer):
         if not self.blobs:
             self.blobs.extend((Blob(self.channels), Blob(self.channels), Blob(1)))
         self.param_shapes = [(self.channels,), (self.channels,), (1,)]
+        specs = self.layer_param.param
         for i in range(len(self.blobs)):
-            if i == len(self.layer_param.param):
-                self.layer_param.param.add().lr_mult = 0
-            elif self.layer_param.param[i].lr_mult != 0:
+            if i == len(specs):
+                specs.add(lr_mult=0)
+            elif specs[i].lr_mult != 0:
                 self.fail(f"Cannot configure batch normalization statistics as layer parameters: param {i} has "
-                          f"lr_mult {self.layer_param.param[i].lr_mult:g}; want 0")
+                          f"lr_mult {specs[i].lr_mult:g}; want 0")
         # The top of the last forward with batch statistics, which in-place layers may overwrite; memory for backward.
         self._normed = self._work = None
         self._shape = None
@@ -53,7 +54,7 @@ class BatchNormLayer(Layer):
     def reshape(self, bottom, top):
         """Shape the top as the bottom."""
         shape = bottom[0].shape
-        top[0].reshape(*shape)
+        top[0].reshape_like(bottom[0])
         if shape == self._shape:
             return
         if len(shape) > 1 and shape[1] != self.channels:

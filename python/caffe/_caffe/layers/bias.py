@@ -33,18 +33,18 @@ class BiasLayer(Layer):
         if len(bottom) > 1 or self.blobs:
             return
         param = self.layer_param.bias_param
-        axis = canonical_axis(self, bottom[0], param.axis)
-        if param.num_axes < -1:
+        axis, num_axes = canonical_axis(self, bottom[0], param.axis), param.num_axes
+        if num_axes < -1:
             self.fail(
                 "num_axes must be non-negative, or -1 to extend to the end of bottom[0]; "
-                f"got {param.num_axes}"
+                f"got {num_axes}"
             )
         shape = bottom[0].shape
-        end = len(shape) if param.num_axes == -1 else axis + param.num_axes
+        end = len(shape) if num_axes == -1 else axis + num_axes
         if end > len(shape):
             self.fail(
                 "bias blob's shape extends past bottom[0]'s shape when applied starting with "
-                f"bottom[0] axis = {axis}; num_axes {param.num_axes}, shape {shape}"
+                f"bottom[0] axis = {axis}; num_axes {num_axes}, shape {shape}"
             )
         bias = Blob(*shape[axis:end])
         fill(bias, param.filler)

@@ -40,35 +40,31 @@ class ScaleLayer(Layer):
         self.bias_layer = self._new_bias(bottom, top) if param.bias_term else None
 
     def _new_scale(self, data, param):
-        axis = canonical_axis(self, data, param.axis)
-        if param.num_axes < -1:
+        axis, num_axes = canonical_axis(self, data, param.axis), param.num_axes
+        if num_axes < -1:
             self.fail(
                 "num_axes must be non-negative, or -1 to extend to the end of bottom[0]; "
-                f"got {param.num_axes}"
+                f"got {num_axes}"
             )
-        end = len(data.shape) if param.num_axes == -1 else axis + param.num_axes
+        end = len(data.shape) if num_axes == -1 else axis + num_axes
         if end > len(data.shape):
             self.fail(
                 "scale blob's shape extends past bottom[0]'s shape when applied starting with "
-                f"bottom[0] axis = {axis}; num_axes {param.num_axes}, shape {data.shape}"
+                f"bottom[0] axis = {axis}; num_axes {num_axes}, shape {data.shape}"
             )
         scale = Blob(*data.shape[axis:end])
         if param.HasField("filler"):
             fill(scale, param.filler)
         else:
-            scale.data.fill(
-                1
-            )  # Caffe: a scale without a filler is 1, not the filler's own default 0
+            scale.fill_data(1)  # Caffe: a scale without a filler is 1, not the filler's own default 0
         return scale
 
     def _new_bias(self, bottom, top):
         """Return the Bias layer, whose parameter is this layer's last."""
         param = self.layer_param.scale_param
-        inner = type(self.layer_param)(name=self.name, type="Bias", phase=self.phase)
-        inner.bias_param.axis = param.axis
-        inner.bias_param.num_axes = len(bottom[1].shape) if len(bottom) > 1 else param.num_axes
-        inner.bias_param.filler.CopyFrom(param.bias_filler)
-        layer = create_layer(inner)
+        num_axes = len(bottom[1].shape) if len(bottom) > 1 else param.num_axes
+        layer = create_layer(type(self.layer_param)(name=self.name, type="Bias", phase=self.phase, bias_param={
+            "axis": param.axis, "num_axes": num_axes, "filler": param.bias_filler}))
         have = len(self.blobs) + len(bottom) >= 3
         if have:
             layer.blobs.append(self.blobs[-1])
@@ -87,7 +83,7 @@ class ScaleLayer(Layer):
             self._outer = prod(shape[:canonical_axis(self, bottom[0], axis)]) if scale else 1
             self._shapes = shape, scale
         if top[0] is not bottom[0]:
-            top[0].reshape(*shape)
+            top[0].reshape_like(bottom[0])
         if self.bias_layer is not None:
             self.bias_layer.reshape(top, top)
 

@@ -17,6 +17,7 @@ from .. import common, log
 from ..blob import Blob
 from ..errors import LayerError, NetError
 from ..files.blobproto import decode_blob
+from ..files.proto_pool import MESSAGES
 from ..files.wire import WireError
 from ..layer import Layer
 from ..layer_factory import create_layer
@@ -37,6 +38,7 @@ class NetBuilder:
         self._values = 0  # in all tops so far
         self._estimate = Estimate()
         self._is_logged = log.enabled(0)  # asked once: a large net logs thousands of lines
+        self._default_spec = MESSAGES["ParamSpec"]()
 
     def build(self, net_param: Any) -> Wiring:
         """Build all layers, then decide who needs backward.
@@ -68,37 +70,39 @@ class NetBuilder:
             log.info(f"This network produces output {name}", "net.cpp:242")
         return w
 
-    def _log(self, text: str, where: str) -> None:
+    def _log(self, where: str, text: str, *names: str) -> None:
         if self._is_logged:
-            log.info(text, where)
+            log.info(text.format(*names), where)
 
     # -- one layer -----------------------------------------------------------------------------
 
     def _append_layer(self, layer_id: int, layer_param: Any) -> None:
         w, name = self.wiring, layer_param.name
-        bottoms, tops, propagate_down = layer_param.bottom, layer_param.top, layer_param.propagate_down
+        bottoms, tops, propagate_down = (list(layer_param.bottom), list(layer_param.top),
+                                         list(layer_param.propagate_down))
         if len(propagate_down) not in (0, len(bottoms)):
             raise NetError(f"layer '{name}': propagate_down param must be specified either 0 or bottom_size times; "
                            f"got {len(propagate_down)} for {len(bottoms)}")
-        self._log(f"Creating layer {name}", "layer_factory.hpp:77")
+        self._log("layer_factory.hpp:77", "Creating layer {}", name)
         given = _given_blobs(layer_param)
         layer = create_layer(layer_param)
-        layer.blobs.extend(given)
-        self._log(f"Creating Layer {name}", "net.cpp:84")
+        if given:
+            layer.blobs.extend(given)
+        self._log("net.cpp:84", "Creating Layer {}", name)
         node = Node(layer, name)
         w.nodes.append(node)
         need_backward = False
-        for bottom_id in range(len(bottoms)):
-            blob_id = self._append_bottom(node, bottoms[bottom_id], bottom_id, propagate_down)
+        for bottom_id, bottom in enumerate(bottoms):
+            blob_id = self._append_bottom(node, bottom, bottom_id, propagate_down)
             need_backward = need_backward or w.named_blobs[blob_id].need_backward
-        for top_id in range(len(tops)):
-            self._append_top(node, tops[top_id], top_id, bottoms)
+        for top_id, top in enumerate(tops):
+            self._append_top(node, top, top_id, bottoms)
             if layer.type == "Input":
                 w.input_ids.append(len(w.named_blobs) - 1)
         if layer.auto_top_blobs:
             needed = max(layer.min_num_top or 0, layer.exact_num_top or 0)
             for _ in range(len(tops), needed):
-                self._log(f"{name} -> (automatic)", "net.cpp:380")
+                self._log("net.cpp:380", "{} -> (automatic)", name)
                 self._append_blob(node, "(automatic)")
         specified = len(layer_param.param)
         self._set_up(node)
@@ -112,9 +116,11 @@ class NetBuilder:
     def _set_up(self, node: Node) -> None:
         layer, tops = node.layer, node.tops
         layer.check_blobs(node.bottoms, tops)
-        with faults.naming(layer):
+        try:
             layer.setup(node.bottoms, tops)
             layer.reshape(node.bottoms, tops)
+        except Exception as problem:
+            raise faults.named(layer, problem)  # noqa: B904 - it knows its cause
         layer.set_loss_weights(tops)
         for blob, blob_id, weight in zip(tops, node.top_ids, layer.loss_weights, strict=True):
             self.wiring.named_blobs[blob_id].loss_weight = weight
@@ -140,7 +146,7 @@ class NetBuilder:
                            f"blobs not consumed so far: {known}")
         blob_id = self._blob_id[name]
         del self._available[name]
-        self._log(f"{node.name} <- {name}", "net.cpp:406")
+        self._log("net.cpp:406", "{} <- {}", node.name, name)
         named = self.wiring.named_blobs[blob_id]
         node.bottoms.append(named.blob)
         node.bottom_ids.append(blob_id)
@@ -150,14 +156,15 @@ class NetBuilder:
     def _append_top(self, node: Node, name: str, top_id: int, bottoms: Sequence[str]) -> None:
         w = self.wiring
         if top_id < len(bottoms) and bottoms[top_id] == name:
-            self._log(f"{node.name} -> {name} (in-place)", "net.cpp:367")
-            node.tops.append(w.named_blobs[self._blob_id[name]].blob)
-            node.top_ids.append(self._blob_id[name])
+            self._log("net.cpp:367", "{} -> {} (in-place)", node.name, name)
+            blob_id = self._blob_id[name]
+            node.tops.append(w.named_blobs[blob_id].blob)
+            node.top_ids.append(blob_id)
         elif name in self._blob_id:
             raise NetError(f"Top blob '{name}' produced by multiple sources. (layer '{node.name}', top index "
                            f"{top_id}; to work in place, name it as the bottom of the same index)")
         else:
-            self._log(f"{node.name} -> {name}", "net.cpp:380")
+            self._log("net.cpp:380", "{} -> {}", node.name, name)
             self._blob_id[name] = len(w.named_blobs)
             self._append_blob(node, name)
         self._available[name] = None
@@ -173,24 +180,24 @@ class NetBuilder:
     def _append_params(self, layer_id: int, layer_param: Any, specified: int) -> bool:
         """Register a layer's parameters, the first `specified` with a spec; return whether any is to be learned."""
         layer = self.wiring.nodes[layer_id].layer
-        specs, lacking = list(layer_param.param), len(layer.blobs) - len(layer_param.param)
-        if lacking < 0:
+        blobs, specs = layer.blobs, list(layer_param.param)
+        if len(specs) > len(blobs):
             raise NetError(f"Too many params specified for layer {layer_param.name}: got {len(specs)}, "
-                           f"it has {len(layer.blobs)}")
-        if lacking:
-            specs += [type(layer_param)().param.add()] * lacking
+                           f"it has {len(blobs)}")
+        specs += [self._default_spec] * (len(blobs) - len(specs))
         # Caffe: specs that a layer adds in its own setup (BatchNorm) bind the solver, but not backward. net.cpp, Init
-        layer.param_propagate_down = [i >= specified or spec.lr_mult != 0 for i, spec in enumerate(specs)]
-        for param_id, (blob, spec) in enumerate(zip(layer.blobs, specs, strict=True)):
-            self._append_param(blob, layer_id, param_id, spec)
+        rates = [spec.lr_mult for spec in specs]
+        layer.param_propagate_down = [i >= specified or rate != 0 for i, rate in enumerate(rates)]
+        for param_id, (blob, spec, rate) in enumerate(zip(blobs, specs, rates, strict=True)):
+            self._append_param(blob, layer_id, param_id, spec, rate)
         return any(layer.param_propagate_down)
 
-    def _append_param(self, blob: Blob, layer_id: int, param_id: int, spec: Any) -> None:
+    def _append_param(self, blob: Blob, layer_id: int, param_id: int, spec: Any, rate: float) -> None:
         w, name = self.wiring, spec.name
         owner = self._owner.get(name) if name else None
         if owner is None:
-            w.learnables.append(Learnable(blob, spec.lr_mult, spec.decay_mult))
-            learnable = w.learnables[-1]
+            learnable = Learnable(blob, rate, spec.decay_mult)
+            w.learnables.append(learnable)
         else:
             self._share_param(owner, blob, spec)
             learnable = owner.learnable
@@ -242,22 +249,20 @@ class NetBuilder:
 
     def _switch_off_backward(self) -> None:
         """Walk from the end: no backward for what is under no loss, or only feeds blobs that need none."""
-        w = self.wiring
+        names = self.wiring.blob_names
         under_loss: set[str] = set()
         skipped: set[str] = set()
-        for node in reversed(w.nodes):
-            tops = w.names_of(node.top_ids)
-            contributes = any(node.layer.loss_weights) or any(name in under_loss for name in tops)
-            if not contributes or (node.need_backward and all(name in skipped for name in tops)):
+        for node in reversed(self.wiring.nodes):
+            tops, bottoms = [names[i] for i in node.top_ids], [names[i] for i in node.bottom_ids]
+            contributes = any(node.layer.loss_weights) or not under_loss.isdisjoint(tops)
+            if not contributes or (node.need_backward and skipped.issuperset(tops)):
                 node.need_backward = False
-                node.bottom_need_backward = [False] * len(node.bottom_ids)
-            for name, needed in zip(w.names_of(node.bottom_ids), node.bottom_need_backward, strict=True):
-                if contributes:
-                    under_loss.add(name)
-                if not needed:
-                    skipped.add(name)
+                node.bottom_need_backward = [False] * len(bottoms)
+            if contributes:
+                under_loss.update(bottoms)
+            skipped.update(name for name, needed in zip(bottoms, node.bottom_need_backward, strict=True) if not needed)
             word = "needs" if node.need_backward else "does not need"
-            self._log(f"{node.name} {word} backward computation.", "net.cpp:198")
+            self._log("net.cpp:198", "{} {} backward computation.", node.name, word)
 
     def _force_backward(self) -> None:
         w = self.wiring

@@ -25,7 +25,7 @@ class Estimate:
 
     def __init__(self) -> None:
         self._room = memory.available()
-        self._taken: dict[int, tuple[int, str, tuple]] = {}  # by memory: bytes, a description, its names
+        self._taken: dict[SyncedMemory, tuple[int, str, tuple]] = {}  # bytes, a description, its names
         self._total = 0
 
     def add(self, wiring: Wiring) -> None:
@@ -58,9 +58,10 @@ class Estimate:
         self._judge("with their gradients")
 
     def _count(self, blob: Blob, values: SyncedMemory, what: str, *names: Any) -> None:
-        if id(values) not in self._taken:
-            self._taken[id(values)] = 4 * blob.count, what, (*names, blob.shape)
-            self._total += 4 * blob.count
+        if values not in self._taken:
+            size = 4 * blob.count
+            self._taken[values] = size, what, (*names, blob.shape)
+            self._total += size
 
     def _judge(self, until: str, *names: str) -> None:
         if self._room is None or self._total <= self._room:

@@ -19,17 +19,19 @@ def filter_net(param: Any) -> Any:
     filtered = MESSAGES["NetParameter"]()
     filtered.CopyFrom(param)
     del filtered.layer[:]
-    filtered.layer.extend(layer for layer in param.layer if _is_in(layer, param.state))
+    state = param.state
+    filtered.layer.extend(layer for layer in param.layer if _is_in(layer, state))
     return filtered
 
 
 def _is_in(layer: Any, state: Any) -> bool:
-    if layer.include and layer.exclude:
+    include, exclude = layer.include, layer.exclude
+    if include and exclude:
         raise NetError(f"layer '{layer.name}': Specify either include rules or exclude rules; "
                        "not both.")
-    if layer.include:
-        return any(state_meets_rule(state, rule, layer.name) for rule in layer.include)
-    return not any(state_meets_rule(state, rule, layer.name) for rule in layer.exclude)
+    if include:
+        return any(state_meets_rule(state, rule, layer.name) for rule in include)
+    return not exclude or not any(state_meets_rule(state, rule, layer.name) for rule in exclude)
 
 
 def state_meets_rule(state: Any, rule: Any, layer_name: str = "") -> bool:

@@ -21,7 +21,9 @@ def insert_splits(param: Any) -> Any:
     A non-zero loss_weight given in the net counts as a use. When such a top is split, the weight
     moves to the split's first output.
     """
-    source, count, weight = _count_uses(param)
+    names = [layer.name for layer in param.layer]
+    bottoms, tops = [list(layer.bottom) for layer in param.layer], [list(layer.top) for layer in param.layer]
+    source, count, weight = _count_uses(param, bottoms, tops)
     split = MESSAGES["NetParameter"]()
     split.CopyFrom(param)
     del split.layer[:]
@@ -29,16 +31,15 @@ def insert_splits(param: Any) -> Any:
     for i, original in enumerate(param.layer):
         layer = split.layer.add()
         layer.CopyFrom(original)
-        for j, bottom in enumerate(original.bottom):
+        for j, bottom in enumerate(bottoms[i]):
             top = source[i, j]
             if count[top] > 1:
-                producer = param.layer[top[0]].name
-                layer.bottom[j] = split_blob_name(producer, bottom, top[1], used[top])
+                layer.bottom[j] = split_blob_name(names[top[0]], bottom, top[1], used[top])
                 used[top] += 1
-        for j, top_name in enumerate(original.top):
+        for j, top_name in enumerate(tops[i]):
             if count.get((i, j), 0) > 1:
                 loss_weight = weight.get((i, j), 0.0)
-                _add_split(split, original.name, top_name, j, count[i, j], loss_weight)
+                _add_split(split, names[i], top_name, j, count[i, j], loss_weight)
                 if loss_weight:
                     layer.ClearField("loss_weight")
                     used[i, j] += 1
@@ -55,21 +56,23 @@ def split_blob_name(layer: str, blob: str, blob_index: int, split_index: int) ->
     return f"{split_layer_name(layer, blob, blob_index)}_{split_index}"
 
 
-def _count_uses(param: Any) -> tuple[dict[Place, Place], dict[Place, int], dict[Place, float]]:
+def _count_uses(param: Any, bottoms: list[list[str]], tops: list[list[str]]
+                ) -> tuple[dict[Place, Place], dict[Place, int], dict[Place, float]]:
     """Who produces each bottom, how often each top is used, which loss weight each top carries."""
     last: dict[str, Place] = {}  # Caffe: the last writer counts, so an in-place layer takes over
     source: dict[Place, Place] = {}
     count: dict[Place, int] = {}
     weight: dict[Place, float] = {}
     for i, layer in enumerate(param.layer):
-        for j, bottom in enumerate(layer.bottom):
+        for j, bottom in enumerate(bottoms[i]):
             if bottom not in last:
                 raise NetError(f"Unknown bottom blob '{bottom}' (layer '{layer.name}', "
                                f"bottom index {j}); blobs made before it: {', '.join(last) or 'none'}")
             source[i, j] = last[bottom]
             count[last[bottom]] = count.get(last[bottom], 0) + 1
-        last.update((top, (i, j)) for j, top in enumerate(layer.top))
-        for top, loss_weight in zip(layer.top, layer.loss_weight, strict=False):
+        for j, top in enumerate(tops[i]):
+            last[top] = i, j
+        for top, loss_weight in zip(tops[i], layer.loss_weight, strict=False):
             weight[last[top]] = loss_weight
             if loss_weight:
                 count[last[top]] = count.get(last[top], 0) + 1

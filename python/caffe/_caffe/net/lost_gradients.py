@@ -25,7 +25,7 @@ def warn(wiring: Wiring) -> None:
                             f"({below.layer.type}), as in Caffe: the two share memory, and backward replaces that "
                             f"of its bottom. Use one Reshape (shape {{ dim: 0 dim: -1 }}) in place of Flatten",
                             "flatten_layer.cpp:35")
-        maker.update({blob_id: node for blob_id in node.top_ids})
+        maker.update(dict.fromkeys(node.top_ids, node))
 
 
 def _shares_diff(node: Node) -> bool:

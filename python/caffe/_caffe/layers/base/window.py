@@ -7,6 +7,8 @@ Not here: pooling_param (layers/pooling.py), the windows themselves (im2col). So
 
 from __future__ import annotations
 
+from typing import Any
+
 from ...layer import Layer
 
 INT_MAX = 2**31 - 1
@@ -22,10 +24,11 @@ def window(layer: Layer, axes: int) -> tuple[list[int], list[int], list[int], li
     Raises:
         LayerError: given in two ways, not often enough, or zero where that is not allowed.
     """
-    kernel = _lengths(layer, axes, "kernel_size", "kernel", None)
-    stride = _lengths(layer, axes, "stride", "stride", 1)
-    pad = _lengths(layer, axes, "pad", "pad", 0)
-    dilation = _lengths(layer, axes, "dilation", None, 1)
+    param = layer.layer_param.convolution_param
+    kernel = _lengths(layer, param, axes, "kernel_size", "kernel", None)
+    stride = _lengths(layer, param, axes, "stride", "stride", 1)
+    pad = _lengths(layer, param, axes, "pad", "pad", 0)
+    dilation = _lengths(layer, param, axes, "dilation", None, 1)
     if 0 in kernel:
         layer.fail(f"Filter dimensions must be nonzero; got kernel {kernel}")
     if 0 in stride:
@@ -42,9 +45,8 @@ def check_int(layer: Layer, *numbers: list[int]) -> None:
         layer.fail(f"kernel, stride, pad and dilation want numbers up to {INT_MAX}; got {most[0]}")
 
 
-def _lengths(layer: Layer, axes: int, once: str, per_side: str | None, default: int | None) -> list[int]:
+def _lengths(layer: Layer, param: Any, axes: int, once: str, per_side: str | None, default: int | None) -> list[int]:
     """Read a length per spatial axis: `once` repeated, or `per_side`_h and _w."""
-    param = layer.layer_param.convolution_param
     given = list(getattr(param, once))
     if per_side and (param.HasField(f"{per_side}_h") or param.HasField(f"{per_side}_w")):
         if axes != 2:
