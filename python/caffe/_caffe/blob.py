@@ -62,7 +62,7 @@ class Blob:
         return self._shape
 
     def reshape(self, *dims: int) -> None:
-        """Change the shape; memory is kept while it is large enough, otherwise new and zero.
+        """Change the shape; memory is kept if it is large enough, otherwise new, zeroed memory is allocated.
 
         Args:
             *dims: lengths >= 0, one per axis; none makes a scalar.
@@ -172,7 +172,7 @@ class Blob:
         return self._edit(self._data)
 
     def host_data(self) -> torch.Tensor | None:
-        """Values on the host, to read, where a device computes and the host has them as well; otherwise None."""
+        """Host copy of the values, to read, if a device computes and the copy is current; otherwise None."""
         flat = None if common.device() is common.CPU else self._data.host_values()
         return None if flat is None else flat[:self.count].view(self._shape)
 

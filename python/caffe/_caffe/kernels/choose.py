@@ -1,22 +1,22 @@
 """The one place that chooses how a convolution of a layer is computed.
 
 In:   a convolution, its tensors (N, C, spatial...), and what is wanted of it.
-Out:  it is done, by the first way in the list that serves; or not, where kernels are switched off
-      (CAFFE_KERNELS=0, common.set_kernels(False)): then the layer uses torch as it is.
+Out:  the result, written by the first way in the list that serves; or False if kernels are switched off
+      (CAFFE_KERNELS=0, common.set_kernels(False)): then the layer calls torch itself.
 Not here: what a convolution means and its type (layers/base/base_convolution), how plans convolve (plan).
 
-| way | serves | torch's kernel against it, milliseconds; 1 core unless stated |
+| way | serves | milliseconds by torch's kernel, and this way; 1 core unless stated |
 |---|---|---|
 | winograd | 3 x 3 over many channels, where tiles cost less | 256 channels of 56 x 56: forward 33 to 19 |
-| matmul | 1 x 1; weights that outweigh their windows | fc6, 2 cores: forward 849 to 446 |
+| matmul | 1 x 1; weights of more values than the windows they see | fc6, 2 cores: forward 849 to 446 |
 | grouped | the same in 2 to 4 groups | 384 channels of 13 x 13 in 2 groups: weight 5.0 to 2.5 |
 | strips | weight gradients in bf16, large planes | 64 channels of 698 x 698, 2 cores: 158 to 105 |
-| in_place | large outputs with channels last | 65 MB: 18 ms of page faults |
-| upsampling | Deconvolutions of each channel by itself | 21 channels to 544 x 544, 2 cores: 26 to 3.7 |
+| in_place | large outputs with channels last | 65 MB: 18 less, of page faults |
+| upsampling | Deconvolutions with one kernel per channel | 21 channels to 544 x 544, 2 cores: 26 to 3.7 |
 | transposed | Deconvolutions that winograd or matmul serve | 2 x 2, stride 2, 64 channels to 128 x 128: 9.9 to 3.7 |
 | torch_kernel | all else, in the order of values that suits torch | 512 channels of 14 x 14: weight 16.8 to 12.6 |
 
-What is computed in bf16 is cast here, once.
+Operands that are computed in bf16 are cast here, once.
 """
 
 from __future__ import annotations

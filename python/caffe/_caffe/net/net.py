@@ -2,7 +2,7 @@
 
 In:   a prototxt or NetParameter, a phase; weights by `copy_from`.
 Out:  what pycaffe's Net has: blobs and parameters by name, forward and backward over any range of layers, weights.
-Not here: building (build), weights from and to files (weights), more than a batch (batches), updates (solvers),
+Not here: building (build), weights from and to files (weights), more items than a batch (batches), updates (solvers),
       how a TEST net runs faster (plan).
 Source: BVLC net.cpp, _caffe.cpp, pycaffe.py.
 """
@@ -170,7 +170,7 @@ class Net:
             Live float32 views by blob name: the net's outputs, or the tops of `end`, and `blobs`.
 
         Raises:
-            Exception: kwargs are not exactly the inputs, or not batch sized.
+            Exception: kwargs do not name exactly the inputs, or are not batch sized.
             ValueError: unknown layer name. KeyError: unknown blob name.
         """
         first = 0 if start is None else self._index_of(start)
@@ -192,7 +192,7 @@ class Net:
         return sum((float(loss) for loss in self._losses_of(start, end)), 0.0)
 
     def forward_losses(self) -> list[Any]:
-        """Run all layers; return their weighted losses, not summed; on a device they are scalars, not waited for."""
+        """Run all layers; return their weighted losses: floats, or scalars of a device not waited for."""
         return self._losses_of(0, len(self.layers) - 1)
 
     def _losses_of(self, start: int, end: int) -> list[Any]:
@@ -271,7 +271,7 @@ class Net:
             Live float32 views by blob name: diffs of the net's inputs, or of the bottoms of `end`, and `diffs`.
 
         Raises:
-            Exception: kwargs are not exactly the outputs, or not batch sized.
+            Exception: kwargs do not name exactly the outputs, or are not batch sized.
             ValueError: unknown layer name. KeyError: unknown blob name.
         """
         first = len(self.layers) - 1 if start is None else self._index_of(start)
@@ -295,7 +295,7 @@ class Net:
         self._check_range(end, start)
         before, after = self._hooks["before_backward"], self._hooks["after_backward"]
         with self.turn, common.arithmetic():
-            self.leave_plan()  # layers keep what their backward needs in their own forward
+            self.leave_plan()  # a layer's own forward stores what its backward needs
             for i in range(start, end - 1, -1):
                 before(i)
                 node = self.wiring.nodes[i]
@@ -326,7 +326,7 @@ class Net:
         if not 0 <= low < len(self.layers) or not 0 <= high < len(self.layers):
             raise NetError(f"net: got layers {low} to {high}, want 0 to {len(self.layers) - 1}")
 
-    # -- more than a batch ---------------------------------------------------------------------
+    # -- more items than a batch ---------------------------------------------------------------------
 
     def forward_all(self, blobs: list[str] | None = None, **kwargs: np.ndarray) -> dict[str, np.ndarray]:
         """Run over more items than one batch holds; the last batch is padded with zeros.
@@ -370,7 +370,7 @@ class Net:
         self.weights.copy_from(path)
 
     def share_with(self, other: Net) -> None:
-        """Use another net's parameters, layer by layer of the same name; data only, gradients stay apart.
+        """Share the parameter data of another net's layers of the same names; gradients stay separate.
 
         Raises:
             NetError: a layer of the same name has other parameters.
@@ -412,7 +412,7 @@ class Net:
         self._hooks["before_backward"].add(function)
 
     def after_backward(self, function: Any) -> None:
-        """Call `function(layer_index)` after each layer's backward, even of layers that need none; or an NCCL's run."""
+        """Call `function(layer_index)`, or an NCCL's `run`, after each layer's backward, even if it needs none."""
         self._hooks["after_backward"].add(function)
 
     # -- the C++ side's names ------------------------------------------------------------------

@@ -6,8 +6,8 @@ Not here: the ReLU after them, padding around parts (sliding), which weights hav
 
 oneDNN orders weights for one size of the bottom. Given any other order, it reorders them on every pass: 1 x 1,
 1024 to 1024 channels of 7 x 7, 98 ms instead of 0.9; 5 x 5, 144 to 144 of 9 x 9, 24 instead of 0.6. So weights are
-ordered for exactly the sizes that recur. A size seen once uses them as they are in Caffe's order, from which
-reordering is cheap (1.3 and 1.1 ms).
+ordered for the first size at once, and for any other when it comes a second time. Until then it uses them in Caffe's
+order, from which reordering is cheap (1.3 and 1.1 ms).
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Packed:
         return [] if common.on_host() else [self._weight]
 
     def tiles_pay(self, sides: Sequence[int]) -> bool:
-        """Whether a top of this height and width is faster by tiles."""
+        """Return whether tiles are faster for a top of this height and width."""
         return self._tiled is not None and self._tiled.pays(*sides)
 
     def by_tiles(self, x: torch.Tensor, around: Sequence[tuple[int, int]], sides: Sequence[int], relu: bool,
@@ -107,11 +107,11 @@ class Packed:
         if not own_memory:
             return mkldnn._convolution_pointwise(x, weight, self._bias, *window, "none", [], "")
         assert space is not None
-        out = space.take(shape, self._dtype).zero_()  # the kernel that writes where it is told adds to what is there
+        out = space.take(shape, self._dtype).zero_()  # the variant that takes an output adds to it
         return mkldnn._convolution_pointwise_.binary(out, x, weight, self._bias, *window, "add", 1.0, None, [], "")
 
     def _like(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the weight in the order of values that x stands in: torch orders it otherwise on every pass."""
+        """Return the weight in x's memory format: otherwise torch converts it on every pass."""
         if self._layer.group > 1 or x.is_contiguous():
             return self._weight
         if self._small is None:

@@ -31,14 +31,14 @@ if TYPE_CHECKING:
     from ..net.wiring import Wiring
 
 KEPT_PROGRAMS = 4  # for blobs that are wanted by turns
-MOST_REPEATS = 3  # passes in a row that were run twice;
-REST = 30  # then this many run layer by layer
+MOST_REPEATS = 3  # after so many passes in a row that had to be rerun layer by layer,
+REST = 30  # the plan is skipped for this many
 
 RunLayer = Callable[[int], Sequence[torch.Tensor]]
 
 
 class Plan:
-    """The plan of one net; `Plan.of` makes one where a plan may run it, and pays off."""
+    """The plan of one net; `Plan.of` makes one where that is allowed and worthwhile."""
 
     def __init__(self, wiring: Wiring, run_layer: RunLayer, reshape_layer: Callable[[int], None],
                  turn: AbstractContextManager[None]) -> None:
@@ -62,7 +62,7 @@ class Plan:
     @classmethod
     def of(cls, wiring: Wiring, phase: int, run_layer: RunLayer, reshape_layer: Callable[[int], None],
            turn: AbstractContextManager[None]) -> Plan | None:
-        """Return the plan of a net, or None where a layer has side effects, or there is nothing to gain."""
+        """Return the plan of a net; None if it is not in phase TEST, a layer is not pure, or nothing can be gained."""
         layers = [node.layer for node in wiring.nodes if not node.is_source]
         may_run = phase == common.TEST and all(layer.is_pure and layer.phase == common.TEST for layer in layers)
         # Without a convolution there is little arithmetic, and a plan's own overhead may eat up the gain.
@@ -107,7 +107,7 @@ class Plan:
         return found
 
     def _repeat(self, losses: list[torch.Tensor]) -> list[float]:
-        """Run layer by layer because values may differ from Caffe's, and rest the plan if that happens every time."""
+        """Run layer by layer where values may differ from Caffe's; skip the plan for a while if it keeps happening."""
         self._repeats += 1
         if self._repeats >= MOST_REPEATS:
             self._repeats, self._rest = 0, REST

@@ -1,4 +1,4 @@
-"""The steps that compute some values: what each needs of the one before, and a run of them.
+"""A program: steps in order, the part of each value that later steps need, and running them.
 
 In:   steps; the shapes of the values that no step makes; which values are wanted.
 Out:  the wanted values, whole; of all others only the parts that they need.
@@ -44,8 +44,8 @@ class Turn:
     run: Run
     bottoms: list[tuple[int, Fetch | None, bool]]  # a value, how to get what is read of it, whether that is a copy
     tops: Sequence[int]
-    spent: list[int]  # values that nobody reads afterwards, and whose memory may be used again
-    is_plain: bool  # it reads just what was computed
+    spent: list[int]  # values whose last reader this is; their memory may be reused
+    is_plain: bool  # every bottom is used as computed, without cutting or padding
 
 
 class Program:
@@ -261,7 +261,7 @@ class Program:
         return part if fetch is None else fetch(part)
 
     def checks(self, found: Values) -> torch.Tensor:
-        """Return a sum over what the last run made: not finite if Caffe may have computed something else.
+        """Return a sum over the results of the last run: not finite whenever Caffe's result may differ.
 
         Caffe's maxima ignore NaN, torch's do not.
         """
@@ -305,9 +305,10 @@ class Program:
         return self._around[value]
 
     def _frame(self, value: int, lengths: Sequence[int], g: Geometry) -> torch.Tensor:
-        """Return what a value of these lengths is without an image, from a run of the smallest image that shows it.
+        """Return a value of these lengths as it is where the input is all zeros.
 
-        Its edges are those of the large one if both lengths leave the same remainder when divided by the stride.
+        It is computed once, for the smallest input that shows both edges and a constant middle, which is then
+        stretched. The edges match if both input lengths leave the same remainder modulo the stride.
         """
         images = self._images_of(value)
         first = g.reach[images[0]]
@@ -349,7 +350,7 @@ class Program:
         return length, 0
 
     def _constant(self, value: int, axis: int, length: int) -> Span:
-        """Return where a value is constant, for a square input of this length without an image."""
+        """Return the span of an axis where a value is constant, if the input is a square of zeros of this length."""
         flat: dict[int, Area] = {i: ((-FAR, FAR), (-FAR, FAR)) for i in self.inputs}
         lengths: dict[int, tuple[int, ...]] = {i: (length, length) for i in self.inputs}
         for step in self.steps:
