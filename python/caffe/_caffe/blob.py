@@ -250,7 +250,7 @@ class Blob:
         return found[1]
 
     def _whole(self, flat: torch.Tensor) -> torch.Tensor:
-        return flat if len(flat) == self.count else flat[:self.count]
+        return flat if flat.numel() == self.count else flat[:self.count]
 
     # -- sharing -------------------------------------------------------------------------------
 

@@ -27,7 +27,7 @@ M = TypeVar("M", bound=Message)
 
 _NO_FIELD = re.compile(r'Message type "caffe\.(\w+)" has no field named "([^"]+)"')
 _NO_VALUE = re.compile(r'Enum type "caffe\.([\w.]+)" has no value named "?(\w+)"?')
-_CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
+_CONTROL = bytes([*range(0x09), *range(0x0e, 0x20), 0x7f])
 
 
 def read_net_param_from_text(path: str | os.PathLike[str]) -> Any:
@@ -84,7 +84,7 @@ def parse_text(text: str, message: M, source: str = "text") -> M:
 def _decode(data: bytes, name: str, kind: str) -> str:
     """Bytes of a prototxt -> text; comments may hold bytes in any encoding, as in Caffe."""
     binary = sniff(data[:64])
-    if binary or _CONTROL.search(data):
+    if binary or len(data.translate(None, _CONTROL)) < len(data):
         raise ProtoError(f"{name}: this is {binary or 'a binary file'}; want the text of a {kind} "
                          "(a .prototxt); weights go in the argument for weights")
     data = data.removeprefix(b"\xef\xbb\xbf")
