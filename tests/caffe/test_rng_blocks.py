@@ -87,6 +87,17 @@ def test_numbers_made_ahead_are_those_of_the_stream(seed):
             assert blocks.draw() == plain.draw(), step
 
 
+def test_no_more_is_made_than_wanted_where_others_draw_in_between():
+    rng = RNG(1)
+    for _ in range(20):
+        rng.gaussian(0, 1, 1000)
+        rng.uniform(0, 1, 1)
+    assert rng._normal._end < 1200
+    for _ in range(20):
+        rng.gaussian(0, 1, 1000)
+    assert rng._normal._end > 4000
+
+
 RARE = {  # draws at which attempts take several draws: by what they are
     "tail": lambda rng: rng.randrange(0xFF0000, 1 << 24) << 8 | rng.randrange(2),
     "top layer": lambda rng: rng.randrange(1 << 24) << 8 | 254 | rng.randrange(2),

@@ -153,9 +153,11 @@ class Normal:
         return int(end[k]) if k < len(at) and at[k] == place - 1 else place
 
     def _make(self, rng: RNG, wanted: int, longest: int) -> None:
-        """Make the numbers of one block: so many, or more where many were taken before."""
+        """Make the numbers of one block: so many, or twice the last block where that was used up."""
         n = int(1.036 * wanted + 2 * math.sqrt(wanted)) + 8  # nearly always enough draws
-        n = min(max(n, rng.taken // 4), _BLOCK)
+        if self._place >= self._end and self._taken == rng.taken:
+            n = max(n, 2 * self._end)
+        n = min(n, _BLOCK)
         words = rng.peek(n + longest)
         low, value, good, others = self._attempts(words, n)
         few = _few_attempts(words, low, value, np.flatnonzero(others))
