@@ -26,7 +26,7 @@ def main(argv: list[str]) -> int:
         return 2
     sys.argv[:] = argv
     folder = os.path.dirname(os.path.realpath(path))
-    sys.path[:] = [folder, *sys.path[0 if sys.flags.safe_path else 1:]]
+    sys.path[:] = [folder, *sys.path[0 if getattr(sys.flags, "safe_path", False) else 1:]]
     install()
     module = sys.modules["__main__"] = ModuleType("__main__")
     loader = Loader("__main__", path)
