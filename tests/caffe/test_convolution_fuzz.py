@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from caffe._caffe import common
-from caffe._caffe.kernels import bf16, choose, grouped, in_place, matmul, strips
+from caffe._caffe.kernels import choose, grouped, in_place, matmul, onednn, strips
 from caffe._caffe.kernels.convolution import Convolution
 from caffe._caffe.kernels.scratch import Scratch
 from caffe._caffe.kernels.winograd import learning, tiles, tilings
@@ -109,7 +109,7 @@ def test_each_way_that_serves_computes_the_convolution(seed, dtype, monkeypatch)
         conv, shape, channels = draw(rng, dtype)
         given, exact = tensors(conv, shape, channels, rng)
         for operation, want in zip(OPERATIONS, exact, strict=True):
-            if dtype == torch.bfloat16 and bf16.kernel_errs(operation, conv, given[0], given[3].shape[1]):
+            if dtype == torch.bfloat16 and onednn.bf16_kernel_errs(operation, conv, given[0], given[3].shape[1]):
                 continue  # layers know
             for way in choose.TRANSPOSED if conv.transposed else choose.PLANAR:
                 got = run(way, operation, conv, given, want, rng)

@@ -8,7 +8,7 @@ import torch
 
 import caffe
 from caffe._caffe import common
-from caffe._caffe.kernels import bf16, in_place, matmul, strips, torch_kernel
+from caffe._caffe.kernels import bf16, in_place, matmul, onednn, strips, torch_kernel
 from caffe._caffe.kernels.convolution import Convolution
 from caffe._caffe.kernels.in_place import InPlace
 from caffe._caffe.kernels.matmul import Matmul
@@ -227,7 +227,7 @@ def test_where_the_kernel_in_bf16_errs_the_weight_gradient_is_float32(shape, opt
         net = convolution(tmp_path, shape, options)
         net.backward()
         x, slides = net.blobs["x"].read_data(), net.layers[1]._slides
-        assert bf16.kernel_errs("add_weight_gradient", slides, x, net.layers[1].num_output)
+        assert onednn.bf16_kernel_errs("add_weight_gradient", slides, x, net.layers[1].num_output)
         found.append(net.params["y"][0].diff.copy())
     assert np.array_equal(*found)
 

@@ -16,6 +16,7 @@ from caffe._caffe.kernels.convolution import Convolution
 from caffe._caffe.kernels.winograd import learning, tiles, tilings
 from caffe._caffe.kernels.winograd.cook_toom import transforms
 from caffe._caffe.kernels.winograd.learning import Winograd
+from caffe._caffe.plan import packing
 from caffe._caffe.plan.sliding import Convolve
 
 NONE = ((0, 0), (0, 0))
@@ -207,7 +208,8 @@ def test_small_planes_take_small_tiles_or_none(shape, tile):
 
 
 @pytest.mark.parametrize("precision, bound", [("fp32", 1e-5), ("bf16", 3e-2)])
-def test_pixels_run_as_a_product(tmp_path, precision, bound):
+def test_pixels_run_as_a_product(tmp_path, precision, bound, monkeypatch):
+    monkeypatch.setattr(packing, "SMALL", 0)
     head, _, _ = NET.partition('layer { name: "strided"')
     (tmp_path / "net.prototxt").write_text(head + """
 layer { name: "fc7" type: "Convolution" bottom: "fc6" top: "fc7" convolution_param {

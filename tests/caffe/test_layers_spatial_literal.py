@@ -174,6 +174,11 @@ def test_d19_eltwise_in_place_reads_before_it_writes(param, want, diffs):
     assert [diff.tolist() for diff in found] == diffs
 
 
+def test_d47_batch_norm_of_one_axis_is_of_one_channel():
+    layer, bottom, top = make_layer('name: "n" type: "BatchNorm" batch_norm_param { eps: 0 }', [np.array([1, 3, 5, 7])])
+    np.testing.assert_allclose(forward(layer, bottom, top)[0], np.array([-3, -1, 1, 3]) / np.sqrt(5), rtol=1e-6)
+
+
 @pytest.mark.parametrize("region", ["ACROSS_CHANNELS", "WITHIN_CHANNEL"])
 def test_d45_lrn_in_place_is_lrn(region):
     values, tops = np.random.RandomState(2).rand(2, 5, 4, 3), []

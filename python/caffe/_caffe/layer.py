@@ -42,7 +42,7 @@ class Layer:
     is_pure: bool = False
     hides_nan: bool = False  # a top may be finite where a bottom is not
     pointwise: bool = False  # a top's value at a row and column follows from the bottoms' values there, of any channel
-    need_backward = True  # of the net it belongs to; set when that is built
+    need_backward = True  # whether its net runs its backward; set when that is built
     param_str = param_str_ = ""  # of a Python layer
 
     def __init__(self, layer_param: Any) -> None:

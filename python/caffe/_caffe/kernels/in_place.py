@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import torch
 
-from . import padding
+from . import onednn
 from .convolution import Convolution, Way
 from .scratch import in_type
 
@@ -31,7 +31,7 @@ class InPlace(Way):
 
     def convolve(self, conv, x, weight, bias, out):
         """Write the convolution of x into `out`."""
-        x, pad = padding.beforehand(x, conv.pad, conv.stride, conv.dilation)
+        x, pad = onednn.prepared(x, conv.pad, conv.stride, conv.dilation)
         with in_type(out, x.dtype) as y:
             torch.ops.mkldnn._convolution_pointwise_.binary(
                 y.zero_(), x.contiguous(memory_format=torch.channels_last), weight, bias, pad, conv.stride,

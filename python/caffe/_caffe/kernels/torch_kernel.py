@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from . import autotune, padding
+from . import autotune, onednn
 from .convolution import Convolution, Way
 
 NARROW = 8  # up to this many channels, and
@@ -32,7 +32,7 @@ class TorchKernel(Way):
         order = _order(conv, weight, x, out, _channels_last(out) or _is_narrow(conv, out.shape[1], out))
         x = _turned(x, order)
         if x.dim() == 4 and not conv.transposed:
-            x, pad = padding.beforehand(x, conv.pad, conv.stride, conv.dilation)
+            x, pad = onednn.prepared(x, conv.pad, conv.stride, conv.dilation)
             conv = conv._replace(pad=pad)
         if x.is_cuda:
             y = autotune.convolution(conv.layer, x, weight, bias, *conv.geometry)
@@ -53,7 +53,7 @@ class TorchKernel(Way):
         """Add the gradient of the weight to `out`."""
         last = _channels_last(dy) or x.shape[1] < 8 and _is_narrow(conv, dy.shape[1] // 2, dy)
         dy, conv = where_x_is_seen(conv, dy)
-        x, conv = seen_pixels(conv, x)
+        x, conv = onednn.seen_pixels(conv, x)
         order = _order(conv, out, x, dy, last)
         weight = torch.empty_like(out, dtype=x.dtype)  # only its shape is used
         out.add_(_gradients(conv, _turned(dy, order), _turned(x, order), weight, [False, True, False])[1])
@@ -101,18 +101,6 @@ def where_x_is_seen(conv: Convolution, dy: torch.Tensor) -> tuple[torch.Tensor, 
             dy = dy.narrow(2 + i, beyond, dy.shape[2 + i] - 2 * beyond)
             pad[i] -= beyond
     return dy, conv if pad == list(conv.pad) else conv._replace(pad=pad)
-
-
-def seen_pixels(conv: Convolution, x: torch.Tensor) -> tuple[torch.Tensor, Convolution]:
-    """Leave out pixels of x that a 1 x 1 kernel with a stride steps over.
-
-    With torch 2.13, its weight gradient in bf16 on two threads, with channels last (9 channels of 6 x 6 to 3, stride
-    2 x 1), writes to foreign memory, and the process dies of it later.
-    """
-    if conv.transposed or not conv.is_pixel or max(conv.stride) == 1 or x.dim() != 4 or x.device.type != "cpu":
-        return x, conv
-    down, across = conv.stride
-    return x[:, :, ::down, ::across], conv._replace(stride=[1, 1])
 
 
 def _gradients(conv: Convolution, dy: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, mask: list[bool]) -> Any:

@@ -61,7 +61,7 @@ class BatchNormLayer(Layer):
             self.fail(f"{self.channels} channels at setup; got shape {shape}")
         self._shape = shape
         self.size = prod(shape) // self.channels if self.channels else 0  # values per channel
-        axes = max(len(shape), 2)  # fewer than 2: one channel
+        axes = max(len(shape), 2)  # DEVIATION D47: fewer than 2: one channel; Caffe stops at the missing axis.
         self._view = shape if len(shape) > 1 else (shape[0] if shape else 1, 1)
         self._per_channel = (1, self.channels, *[1] * (axes - 2))
         self._others = (0, *range(2, axes))

@@ -58,11 +58,11 @@ class NetBuilder:
         self._switch_off_backward()
         if net_param.force_backward:
             self._force_backward()
-        self._allow_channels_last()
         w = self.wiring
-        self._estimate.add_gradients(w)
-        for node in w.nodes:
+        for node in w.nodes:  # final from here on: a layer may leave out what only its backward needs
             node.layer.need_backward = node.need_backward
+        self._allow_channels_last()
+        self._estimate.add_gradients(w)
         lost_gradients.warn(w)
         # Caffe: left-over blobs are a std::set, so outputs come in alphabetical order. net.cpp
         for name in sorted(self._available):

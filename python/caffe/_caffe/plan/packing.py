@@ -12,6 +12,7 @@ order, from which reordering is cheap (1.3 and 1.1 ms).
 
 from __future__ import annotations
 
+import functools
 import math
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ from typing import Any
 import torch
 
 from .. import common
-from ..kernels import autotune, bf16, padding
+from ..kernels import autotune, onednn
 from ..kernels.winograd import tiles
 from .pointwise import compose
 from .space import LARGE, Space, order
@@ -46,22 +47,21 @@ class Packed:
         layer = self._layer = layers[0]
         weight, bias = _folded(layers)
         few = weight.new_empty(1, layer.channels, 1, 1)  # only its channels matter
-        errs = bf16.kernel_errs("convolve", layer._slides, few, layer.num_output)
+        errs = onednn.bf16_kernel_errs("convolve", layer._slides, few, layer.num_output)
         self._dtype = torch.float32 if errs else common.compute_type()
         self._bias = None if bias is None else bias.to(self._dtype)
         self._by_size: OrderedDict[tuple, torch.Tensor | None] = OrderedDict()  # None: seen once
         self._tiled: tiles.TiledWeight | None = None
-        self._linear: torch.Tensor | None = None
-        self._small: torch.Tensor | None = None
+        self._linear: torch.Tensor | None = None  # made on first use, as are the others below
+        self._with_channels_last: torch.Tensor | None = None
         plain = [*layer.stride, *layer.dilation, layer.group] == [1] * 5
+        self._is_pixel = plain and tiles.HAS_LINEAR and [*layer.kernel, *layer.pad] == [1, 1, 0, 0]
         if not common.on_host():
             self._weight = weight.to(self._dtype).contiguous(memory_format=order(self._dtype))
             return
         self._weight = weight.to(self._dtype)
         if plain and tiles.serves(weight, self._dtype):
             self._tiled = tiles.ready(weight, self._dtype)
-        if plain and tiles.HAS_LINEAR and [*layer.kernel, *layer.pad] == [1, 1, 0, 0]:
-            self._linear = mkldnn._reorder_linear_weight(self._weight.flatten(1))
 
     @property
     def on_device(self) -> list[torch.Tensor]:
@@ -82,43 +82,53 @@ class Packed:
 
     def convolve(self, x: torch.Tensor, pad: Sequence[int], sides: Sequence[int], space: Space | None) -> torch.Tensor:
         """Convolve, in memory of `space` where the top is large."""
-        layer, weight = self._layer, None
+        layer = self._layer
         x = x if x.dtype == self._dtype else x.to(self._dtype)
+        if not common.on_host():
+            return self._on_device(x.contiguous(memory_format=order(self._dtype)), pad)
         shape = x.shape[0], layer.num_output, *sides
         count = math.prod(shape)
-        is_small = 1 < layer.channels and self._weight.numel() * count < SMALL * layer.num_output
-        # Where oneDNN's packed kernel errs (torch 2.13): 4 x 2, kernel 3 x 4, stride 1 x 2, pad 0 x 1.
-        errs = layer.channels == 1 and sides[1] == 1
-        if not (is_small and layer.channels <= FEW):
-            x = x.contiguous(memory_format=order(self._dtype))
-        own_memory = space is not None and count * self._dtype.itemsize >= LARGE
-        if self._linear is not None and not is_small and not own_memory:
+        if layer.channels > 1 and self._weight.numel() * count < SMALL * layer.num_output:
+            return self._by_torch(x if layer.channels <= FEW else _with_channels_last(x), pad)
+        x = _with_channels_last(x)
+        is_large = space is not None and count * self._dtype.itemsize >= LARGE
+        if self._is_pixel and not is_large:
             return self._at_each_place(x)
-        x, pad = padding.beforehand(x, pad, layer.stride, layer.dilation)
-        if CAN_PACK and common.on_host() and not is_small and not errs:
+        weight = None
+        if CAN_PACK and not onednn.packed_kernel_errs(layer.channels, layer.kernel, sides[1]):
+            x, pad = onednn.prepared(x, pad, layer.stride, layer.dilation)
             weight = self._ordered(x, pad)
         if weight is None:
-            geometry = layer.stride, pad, layer.dilation, False, [0, 0], layer.group
-            if x.is_cuda:
-                return autotune.convolution(layer, x, self._weight, self._bias, *geometry)
-            y = torch.convolution(x, self._like(x) if is_small else self._weight, self._bias, *geometry)
-            return y.contiguous(memory_format=torch.channels_last)
+            return self._by_torch(x, pad)
         window = pad, layer.stride, layer.dilation, layer.group
-        if not own_memory:
+        if not is_large:
             return mkldnn._convolution_pointwise(x, weight, self._bias, *window, "none", [], "")
         assert space is not None
         out = space.take(shape, self._dtype).zero_()  # the variant that takes an output adds to it
         return mkldnn._convolution_pointwise_.binary(out, x, weight, self._bias, *window, "add", 1.0, None, [], "")
 
-    def _like(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the weight in x's memory format: otherwise torch converts it on every pass."""
-        if self._layer.group > 1 or x.is_contiguous():
-            return self._weight
-        if self._small is None:
-            self._small = self._weight.contiguous(memory_format=torch.channels_last)
-        return self._small
+    def _on_device(self, x: torch.Tensor, pad: Sequence[int]) -> torch.Tensor:
+        convolution = functools.partial(autotune.convolution, self._layer) if x.is_cuda else torch.convolution
+        return convolution(x, self._weight, self._bias, *self._geometry(pad))
+
+    def _by_torch(self, x: torch.Tensor, pad: Sequence[int]) -> torch.Tensor:
+        """Convolve by torch's kernel, with the weight in x's memory format: otherwise torch converts it every time."""
+        layer = self._layer
+        x, pad = onednn.prepared(x, pad, layer.stride, layer.dilation)
+        weight = self._weight
+        if layer.group == 1 and not x.is_contiguous():
+            if self._with_channels_last is None:
+                self._with_channels_last = _with_channels_last(weight)
+            weight = self._with_channels_last
+        return _with_channels_last(torch.convolution(x, weight, self._bias, *self._geometry(pad)))
+
+    def _geometry(self, pad: Sequence[int]) -> tuple[Any, ...]:
+        layer = self._layer
+        return layer.stride, pad, layer.dilation, False, [0, 0], layer.group
 
     def _at_each_place(self, x: torch.Tensor) -> torch.Tensor:
+        if self._linear is None:
+            self._linear = mkldnn._reorder_linear_weight(self._weight.flatten(1))
         places = x.permute(0, 2, 3, 1)
         y = mkldnn._linear_pointwise(places.reshape(-1, x.shape[1]), self._linear, self._bias, "none", [], "")
         return y.view(*places.shape[:3], -1).permute(0, 3, 1, 2)
@@ -138,6 +148,10 @@ class Packed:
                 self._weight, pad, layer.stride, layer.dilation, layer.group, list(x.shape))
         self._by_size.move_to_end(key)
         return self._by_size[key]
+
+
+def _with_channels_last(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.contiguous(memory_format=torch.channels_last)
 
 
 def _folded(layers: Sequence[Any]) -> tuple[torch.Tensor, torch.Tensor | None]:

@@ -132,7 +132,7 @@ def _add(total: torch.Tensor, rest: Sequence[torch.Tensor], coeff: Sequence[floa
 
 
 class Weigh(Pointwise):
-    """Scale by a second bottom: each channel of each item times a number of its own."""
+    """Scale by a second bottom (N, C): each channel of each item times a number of its own."""
 
     can_overwrite = True
     has_constant = False

@@ -235,7 +235,7 @@ class Program:
         have = dict(inputs)
         for turn in g.turns:
             copies: list[torch.Tensor] = []
-            if turn.is_plain:
+            if turn.is_plain:  # most are; the loop below takes three times as long
                 bottoms = [have[value] for value in turn.step.bottoms]
             else:
                 bottoms = []

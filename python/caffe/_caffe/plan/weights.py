@@ -37,7 +37,10 @@ class Weights:
         self._keeps = False  # whether values of the last pass may still be wanted
 
     def watch(self, blobs: Sequence[Blob]) -> bool:
-        """Watch the memories of these blobs; return whether they differ from those before."""
+        """Watch the memories of these blobs; return whether they differ from those before.
+
+        To be called when the shape version has changed, which no blob's memory or shape does without.
+        """
         self._blobs = list(blobs)
         self._present = [blob.place() for blob in blobs]
         memories = list({id(memory): memory for memory, _ in self._present}.values())

@@ -62,7 +62,10 @@ class TiledWeight:
         _, self._channels, self._num_output = weight.shape
 
     def pays(self, out_height: int, out_width: int) -> bool:
-        """Return whether tiles are faster for a top of this size than oneDNN's kernel with a packed weight."""
+        """Return whether tiles are faster for a top of this size than oneDNN's kernel with a packed weight.
+
+        Items of a batch are convolved one by one. The rule for bf16 is that of its own measurements.
+        """
         k, c, places = self._num_output, self._channels, out_height * out_width
         if self._dtype == torch.bfloat16:
             return k * c >= LARGE or k * c * places >= LEAST

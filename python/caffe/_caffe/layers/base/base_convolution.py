@@ -16,7 +16,7 @@ import torch
 from ... import common
 from ...blob import Blob
 from ...filler import fill
-from ...kernels import bf16, choose
+from ...kernels import choose, onednn
 from ...kernels.convolution import Convolution, Operation
 from ...layer import Layer
 from . import nd_convolution
@@ -201,7 +201,7 @@ class BaseConvolutionLayer(Layer):
         dtype = common.compute_type()
         if dtype == torch.float32 or self.transposed:  # upsampling is always float32
             return self._slides
-        errs = bf16.kernel_errs(operation, self._slides, x, self.num_output)
+        errs = onednn.bf16_kernel_errs(operation, self._slides, x, self.num_output)
         return self._slides if errs else self._slides._replace(dtype=dtype)
 
     # -- more spatial axes than torch has kernels for ------------------------------------------
