@@ -41,6 +41,7 @@ GEOMETRIES = {
     "a kernel one row high": ("1 1 200 230", "num_output: 8 kernel_h: 1 kernel_w: 3 stride_h: 3 stride_w: 1"),
     "a row high, batch": ("3 1 60 90", "num_output: 3 kernel_h: 1 kernel_w: 5 stride_h: 4 stride_w: 2"),
     "a top one place wide": ("4 1 19 3", "num_output: 4 kernel_size: 2 stride_h: 1 stride_w: 2"),
+    "one output of whole planes": ("3 2 7 7", "num_output: 1 kernel_size: 7"),
     "a plane narrower than the pad": ("1 4 16 1", "num_output: 4 kernel_size: 3 pad: 7 stride: 2 dilation: 2"),
     "pixels with a stride": ("1 9 6 6", "num_output: 3 kernel_size: 1 stride_h: 2 stride_w: 1"),
     "single channels": ("2 6 40 50", "num_output: 6 group: 6 kernel_h: 1 kernel_w: 3 stride_h: 3 stride_w: 1"),

@@ -11,6 +11,7 @@ All kernels:
   stride 1 x 2).
 With a packed weight:
 - one channel, a top one place wide: another convolution (4 x 2, kernel 3 x 4, stride 1 x 2, pad 0 x 1);
+- one output, a batch, a top of one place: another convolution (3 items of 2 x 7 x 7, kernel 7);
 - one channel, a kernel one row high, with a stride: writes to foreign memory (200 x 230, kernel 1 x 3, stride 3 x 1).
 In bf16:
 - forward, several outputs of each single channel, with a stride, a top one place wide: another convolution;
@@ -47,9 +48,9 @@ def prepared(x: torch.Tensor, pad: Sequence[int], stride: Sequence[int],
     return padded.contiguous(memory_format=torch.channels_last), [0, 0]
 
 
-def packed_kernel_errs(channels: int, kernel: Sequence[int], top_width: int) -> bool:
-    """Return whether a weight must not be packed, as the bottom has a single channel."""
-    return channels == 1 and (top_width == 1 or min(kernel) == 1)
+def packed_kernel_errs(channels: int, num_output: int, kernel: Sequence[int], top_width: int) -> bool:
+    """Return whether a weight must not be packed, as the bottom or the top has a single channel."""
+    return channels == 1 and min(kernel) == 1 or min(channels, num_output) == 1 and top_width == 1
 
 
 def bf16_kernel_errs(operation: Operation, conv: Convolution, x: torch.Tensor, num_output: int) -> bool:

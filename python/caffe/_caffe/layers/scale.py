@@ -109,8 +109,9 @@ class ScaleLayer(Layer):
     def plan_step(self, bottom, top):
         """Return `affine` for one learned number per channel, `weighed` for a given one per channel of each item."""
         per_channel = bottom[0].shape[1:2]
-        if len(bottom) == 2 and self.bias_layer is None and self._broadcast == (*bottom[0].shape[:2], 1, 1):
-            return "weighed"
+        if len(bottom) == 2:
+            per_item = bottom[1].shape == bottom[0].shape[:2] and self._broadcast == (*bottom[1].shape, 1, 1)
+            return "weighed" if per_item and self.bias_layer is None else "layer"
         is_learned = len(bottom) == 1 and self.blobs[0].shape == per_channel == self._broadcast[1:2]
         return "affine" if is_learned else "layer"
 

@@ -95,7 +95,7 @@ class Packed:
         if self._is_pixel and not is_large:
             return self._at_each_place(x)
         weight = None
-        if CAN_PACK and not onednn.packed_kernel_errs(layer.channels, layer.kernel, sides[1]):
+        if CAN_PACK and not onednn.packed_kernel_errs(layer.channels, layer.num_output, layer.kernel, sides[1]):
             x, pad = onednn.prepared(x, pad, layer.stride, layer.dilation)
             weight = self._ordered(x, pad)
         if weight is None:
