@@ -753,3 +753,19 @@ layer {{ name: "c" type: "Convolution" bottom: "data" top: "c" convolution_param
     net = caffe.Net(str(tmp_path / "net.prototxt"), caffe.TEST)
     net.blobs["data"].data[...] = np.random.RandomState(3).randn(1, 1, *sides)
     assert alike(*both(net, "c"))
+
+
+def test_a_value_that_sees_no_image_at_all(tmp_path, device):
+    (tmp_path / "net.prototxt").write_text(INPUT.replace("dim: 3 dim: 40 dim: 50", "dim: 1 dim: 11 dim: 1") + """
+layer { name: "c" type: "Convolution" bottom: "data" top: "c" convolution_param { num_output: 1 kernel_size: 1 pad: 1
+  stride: 3 weight_filler { type: "msra" } bias_filler { type: "constant" value: 2 } } }
+layer { name: "r" type: "ReLU" bottom: "c" top: "c" }
+layer { name: "b" type: "BatchNorm" bottom: "c" top: "b" }
+layer { name: "more" type: "Input" top: "more" input_param { shape { dim: 1 dim: 1 dim: 5 dim: 1 } } }
+layer { name: "e" type: "Eltwise" bottom: "b" bottom: "more" top: "e" }
+layer { name: "s" type: "Silence" bottom: "b" }""")
+    net = caffe.Net(str(tmp_path / "net.prototxt"), caffe.TEST)
+    net.params["b"][1].data[...] = net.params["b"][2].data[...] = 1
+    net.blobs["data"].data[...] = net.blobs["more"].data[...] = 1
+    assert alike(*both(net, "e"))
+    assert alike(*both(net, "b")) and not net._plan._rest

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from .reach import FAR, Span, inside, join, meet, of_input, of_unknown
+from .reach import FAR, Reach, Span, inside, join, meet, of_input, of_unknown
 from .space import Space, order
 from .step import Area, Place, Reaches, Run, Step
 
@@ -161,11 +161,11 @@ class Program:
     @staticmethod
     def _computed(read: Area, reach: Reaches, copied: bool) -> Area:
         """Return the part of what is read that is to be computed; the rest is known, or added around it in a copy."""
-        read = tuple((a, b) if a < b else (r.image[0], r.image[0] + 1) for (a, b), r in zip(read, reach, strict=True))
+        read = tuple((a, b) if a < b else _one_place(r) for (a, b), r in zip(read, reach, strict=True))
         if not copied and all(inside(span, r.flat) for span, r in zip(read, reach, strict=True)):
             return read
         spans = [meet(span, r.image) for span, r in zip(read, reach, strict=True)]
-        return tuple((a, b) if a < b else (r.image[0], r.image[0] + 1) for (a, b), r in zip(spans, reach, strict=True))
+        return tuple((a, b) if a < b else _one_place(r) for (a, b), r in zip(spans, reach, strict=True))
 
     # -- turns ---------------------------------------------------------------------------------
 
@@ -369,6 +369,12 @@ class Program:
         if step is None:
             return 1
         return step.strides[axis] * math.lcm(*(self.stride(below, axis) for below in step.bottoms))
+
+
+def _one_place(reach: Reach) -> Span:
+    """Return a place to compute where nothing is needed: where the image begins, or the last one."""
+    begin = max(0, min(reach.image[0], reach.length - 1))
+    return begin, begin + 1
 
 
 def _check(step: Step, made: torch.Tensor, area: Area) -> None:
