@@ -43,6 +43,10 @@ class Convolution(NamedTuple):
         """Whether there are no strides, dilation and groups."""
         return [*self.stride, *self.dilation, self.group] == [1] * 5
 
+    def seen_pixels(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the pixels of x that a 1 x 1 kernel with this stride sees."""
+        return x[:, :, ::self.stride[0], ::self.stride[1]]
+
 
 class Way:
     """A way to compute some convolutions; it does not serve what it does not override."""

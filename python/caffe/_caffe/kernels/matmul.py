@@ -80,7 +80,7 @@ def _windows(scratch: Scratch, conv: Convolution, x: torch.Tensor, y: torch.Tens
     """Return (C kh kw, windows): what each window covers."""
     if conv.is_pixel:
         if max(conv.stride) > 1:
-            x = _seen_pixels(conv, x).contiguous(memory_format=torch.channels_last)
+            x = conv.seen_pixels(x).contiguous(memory_format=torch.channels_last)
         return _matrix(x)
     n, c, height, width = x.shape
     (above, left), (down, across) = conv.pad, conv.stride
@@ -105,11 +105,7 @@ def _pixel_gradient(conv: Convolution, dy: torch.Tensor, weight: torch.Tensor, o
     with Scratch() as scratch:
         dx = scratch.take((n, height, width, len(weight)), dy.dtype).permute(0, 3, 1, 2)
         torch.mm(weight, _matrix(dy), out=_matrix(dx))
-        _seen_pixels(conv, out).copy_(dx)
-
-
-def _seen_pixels(conv: Convolution, x: torch.Tensor) -> torch.Tensor:
-    return x[:, :, ::conv.stride[0], ::conv.stride[1]]
+        conv.seen_pixels(out).copy_(dx)
 
 
 def _is_matrix(tensor: torch.Tensor) -> bool:

@@ -67,5 +67,4 @@ def seen_pixels(conv: Convolution, x: torch.Tensor) -> tuple[torch.Tensor, Convo
     """Return a bottom without the pixels that a 1 x 1 kernel steps over, and the convolution without its stride."""
     if conv.transposed or not conv.is_pixel or max(conv.stride) == 1 or x.dim() != 4 or x.device.type != "cpu":
         return x, conv
-    down, across = conv.stride
-    return x[:, :, ::down, ::across], conv._replace(stride=[1, 1])
+    return conv.seen_pixels(x), conv._replace(stride=[1, 1])

@@ -112,7 +112,7 @@ class ScaleLayer(Layer):
         if len(bottom) == 2:
             per_item = bottom[1].shape == bottom[0].shape[:2] and self._broadcast == (*bottom[1].shape, 1, 1)
             return "weighed" if per_item and self.bias_layer is None else "layer"
-        is_learned = len(bottom) == 1 and self.blobs[0].shape == per_channel == self._broadcast[1:2]
+        is_learned = self.blobs[0].shape == per_channel == self._broadcast[1:2]
         return "affine" if is_learned else "layer"
 
     def channel_affine(self):

@@ -54,8 +54,8 @@ class Packed:
         self._tiled: tiles.TiledWeight | None = None
         self._linear: torch.Tensor | None = None  # made on first use, as are the others below
         self._with_channels_last: torch.Tensor | None = None
-        plain = [*layer.stride, *layer.dilation, layer.group] == [1] * 5
-        self._is_pixel = plain and tiles.HAS_LINEAR and [*layer.kernel, *layer.pad] == [1, 1, 0, 0]
+        plain = layer._slides.is_plain
+        self._is_pixel = plain and tiles.HAS_LINEAR and layer._slides.is_pixel
         if not common.on_host():
             self._weight = weight.to(self._dtype).contiguous(memory_format=order(self._dtype))
             return
